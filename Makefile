@@ -1,0 +1,60 @@
+# Every target sets up what it needs in a virtual environment of its own.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+LINTED := s3_encryption tests examples setup.py
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-core lint format types interop build clean
+
+## help: list the targets
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
+
+$(READY): setup.cfg requirements-dev.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
+	@touch $(READY)
+
+## install: make the virtual environment, with the package and what its tests need
+install: $(READY)
+
+## demo: upload real files to an embedded S3, show what it holds, read them back, and try to tamper
+demo: $(READY)
+	$(BIN)/python examples/demo.py
+
+## test: run all tests
+test: $(READY)
+	$(BIN)/python -m pytest
+
+## test-core: run the tests of the core, which need no server
+test-core: $(READY)
+	$(BIN)/python -m pytest tests/core
+
+## lint: check style and formatting
+lint: $(READY)
+	$(BIN)/ruff check --config .ci/ruff.toml --no-cache $(LINTED)
+	$(BIN)/ruff format --config .ci/ruff.toml --no-cache --check $(LINTED)
+
+## format: put the code into the project's format
+format: $(READY)
+	$(BIN)/ruff check --config .ci/ruff.toml --no-cache --fix $(LINTED)
+	$(BIN)/ruff format --config .ci/ruff.toml --no-cache $(LINTED)
+
+## types: check the type annotations
+types: $(READY)
+	$(BIN)/mypy --cache-dir=$(VENV)/mypy
+
+## interop: exchange objects with live peers (Java, Go, Ruby, Python clients), both ways, and print the matrix
+interop: $(READY)
+	$(BIN)/python tests/interop/matrix.py
+
+## build: build wheel and sdist into dist/
+build: $(READY)
+	$(BIN)/python -m build --outdir dist
+
+## clean: remove what the other targets have made
+clean:
+	rm -rf $(VENV) .interop dist build *.egg-info

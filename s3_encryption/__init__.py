@@ -1,0 +1,60 @@
+"""Client-side encryption for Amazon S3: a drop-in for ``boto3.client("s3")`` that encrypts before S3 sees a byte."""
+
+from __future__ import annotations
+
+from . import _environment as _environment
+from ._version import __version__
+from .algorithms import CommitmentPolicy
+from .client import S3EncryptionClient
+from .exceptions import (
+    BodyChangedError,
+    BodyMismatchError,
+    CipherStateError,
+    ConfigurationError,
+    ConfigurationTypeError,
+    DecryptionError,
+    EncryptionContextMismatchError,
+    InvalidEnvelopeError,
+    KeyCommitmentError,
+    KeyringMismatchError,
+    LegacyWriteWarning,
+    MetadataTooLargeError,
+    NotEncryptedError,
+    PolicyError,
+    S3EncryptionClientError,
+    S3EncryptionClientSecurityError,
+    UnsupportedOperationError,
+)
+from .keyrings import AesKeyring, DataKey, Keyring, KmsKeyring, MultiKeyring, RsaKeyring, WrappedDataKey
+from .session import S3EncryptionSession
+
+__all__ = [
+    "AesKeyring",
+    "BodyChangedError",
+    "BodyMismatchError",
+    "CipherStateError",
+    "CommitmentPolicy",
+    "ConfigurationError",
+    "ConfigurationTypeError",
+    "DataKey",
+    "DecryptionError",
+    "EncryptionContextMismatchError",
+    "InvalidEnvelopeError",
+    "KeyCommitmentError",
+    "Keyring",
+    "KeyringMismatchError",
+    "KmsKeyring",
+    "LegacyWriteWarning",
+    "MetadataTooLargeError",
+    "MultiKeyring",
+    "NotEncryptedError",
+    "PolicyError",
+    "RsaKeyring",
+    "S3EncryptionClient",
+    "S3EncryptionClientError",
+    "S3EncryptionClientSecurityError",
+    "S3EncryptionSession",
+    "UnsupportedOperationError",
+    "WrappedDataKey",
+    "__version__",
+]

@@ -1,0 +1,368 @@
+"""Content ciphers over pycryptodome: AES-GCM, AES-CBC, AES-CTR from any byte offset, and V3 key derivation.
+
+A ``ContentKey`` makes filters. A filter speaks ``update(data) -> bytes`` and ``finalize() -> bytes``, serves one object
+once, works in blocks of at least 64 KiB however small the pieces are that it gets, and keeps failing after a failure.
+A decrypting filter releases nothing before the whole object was verified, unless it was made with
+``release_unverified=True``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import io
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, Protocol, TypeAlias
+
+from Crypto.Cipher import AES
+from Crypto.Util.Padding import pad, unpad
+from Crypto.Util.strxor import strxor
+
+from .algorithms import (
+    BLOCK_BYTES,
+    COMMITMENT_BYTES,
+    COMMITTING_SUITE_ID,
+    DATA_KEY_BYTES,
+    GCM_MAX_PLAINTEXT_BYTES,
+    AlgorithmSuite,
+)
+from .exceptions import CipherStateError, ConfigurationError, DecryptionError
+
+Buffer: TypeAlias = "bytes | bytearray | memoryview"
+
+# A cipher call costs microseconds whatever its size; below 64 KiB that overhead shows, above 1 MiB fresh pages do.
+MIN_CALL_BYTES = 64 * 1024
+MAX_CALL_BYTES = 256 * 1024
+
+
+class Filter(Protocol):
+    """What turns the bytes of one object into other bytes, piece by piece."""
+
+    def update(self, data: Buffer) -> bytes:
+        """Return as much output as is ready after one more piece of input."""
+
+    def finalize(self) -> bytes:
+        """Return the rest of the output.
+
+        Raises:
+            DecryptionError: The object is not what was encrypted.
+        """
+
+
+class _Filter:
+    """The state that all filters share: pending input, the end, a failure, and who may use the object.
+
+    Subclasses say how many trailing bytes must wait for the end (``holdback_bytes``), transform whole AES blocks
+    (``_transform``), and deal with what is left (``_finish``).
+    """
+
+    holdback_bytes = 0
+    # Above this many input bytes the counter of GCM would wrap; other modes have no such limit.
+    max_input_bytes: int | None = None
+
+    def __init__(self) -> None:
+        self._pending = bytearray()
+        self._input_bytes = 0
+        self._finalized = False
+        self._failure: Exception | None = None
+        self._process_id = os.getpid()
+        self._in_use = threading.Lock()
+
+    def update(self, data: Buffer) -> bytes:
+        return self._guarded(self._feed, memoryview(data).cast("B"))
+
+    def finalize(self) -> bytes:
+        return self._guarded(self._end)
+
+    def _guarded(self, step: Callable[..., bytes], *arguments: memoryview) -> bytes:
+        if self._failure is not None:
+            raise self._failure
+        if os.getpid() != self._process_id:
+            raise CipherStateError("A cipher can't be used in a process forked after it was made.")
+        if not self._in_use.acquire(blocking=False):
+            raise CipherStateError("A cipher can't be used by two threads at once.")
+        try:
+            if self._finalized:
+                raise CipherStateError("The cipher was already finalized.")
+            return step(*arguments)
+        except Exception as error:
+            self._failure = error
+            raise
+        finally:
+            self._in_use.release()
+
+    def _feed(self, data: memoryview) -> bytes:
+        self._input_bytes += len(data)
+        if self.max_input_bytes is not None and self._input_bytes > self.max_input_bytes:
+            self._too_long()
+        waiting = len(self._pending) + len(data) - self.holdback_bytes
+        if waiting < MIN_CALL_BYTES:
+            self._pending += data
+            return b""
+        return self._blocks(data, waiting // BLOCK_BYTES * BLOCK_BYTES)
+
+    def _blocks(self, data: memoryview, ready: int) -> bytes:
+        """Transform the first ``ready`` bytes of what is pending and of ``data``; keep the rest."""
+        output = []
+        if self._pending:
+            head_bytes = min(ready, max(MAX_CALL_BYTES, len(self._pending)))
+            missing = max(0, head_bytes - len(self._pending))
+            self._pending += data[:missing]
+            data = data[missing:]
+            output.append(self._transform(memoryview(self._pending[:head_bytes])))
+            del self._pending[:head_bytes]
+            ready -= head_bytes
+        for start in range(0, ready, MAX_CALL_BYTES):
+            output.append(self._transform(data[start : min(start + MAX_CALL_BYTES, ready)]))
+        self._pending += data[ready:]
+        return output[0] if len(output) == 1 else b"".join(output)
+
+    def _end(self) -> bytes:
+        rest = self._finish(memoryview(self._pending))
+        self._finalized = True
+        return rest
+
+    def _transform(self, blocks: memoryview) -> bytes:
+        raise NotImplementedError
+
+    def _finish(self, rest: memoryview) -> bytes:
+        raise NotImplementedError
+
+    def _too_long(self) -> NoReturn:
+        raise DecryptionError
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError("A cipher can't be pickled or copied: its key would leave the process.")
+
+
+class _GcmEncryptor(_Filter):
+    max_input_bytes = GCM_MAX_PLAINTEXT_BYTES
+
+    def __init__(self, key: ContentKey) -> None:
+        super().__init__()
+        self._cipher = _gcm(key)
+
+    def _transform(self, blocks: memoryview) -> bytes:
+        return bytes(self._cipher.encrypt(blocks))
+
+    def _finish(self, rest: memoryview) -> bytes:
+        return bytes(self._cipher.encrypt(rest) + self._cipher.digest())
+
+    def _too_long(self) -> NoReturn:
+        raise ConfigurationError(
+            f"The body is longer than AES-GCM can encrypt under one key: {GCM_MAX_PLAINTEXT_BYTES} bytes (64 GiB)."
+        )
+
+
+class _GcmDecryptor(_Filter):
+    holdback_bytes = 16
+    max_input_bytes = GCM_MAX_PLAINTEXT_BYTES + 16
+
+    def __init__(self, key: ContentKey) -> None:
+        super().__init__()
+        self._cipher = _gcm(key)
+
+    def _transform(self, blocks: memoryview) -> bytes:
+        return bytes(self._cipher.decrypt(blocks))
+
+    def _finish(self, rest: memoryview) -> bytes:
+        ciphertext, tag = rest[: -self.holdback_bytes], rest[-self.holdback_bytes :]
+        if len(tag) < self.holdback_bytes:
+            raise DecryptionError
+        plaintext: bytes = self._cipher.decrypt(ciphertext)
+        try:
+            self._cipher.verify(tag)
+        except ValueError:
+            raise DecryptionError from None
+        return plaintext
+
+
+class _CbcEncryptor(_Filter):
+    def __init__(self, key: ContentKey) -> None:
+        super().__init__()
+        self._cipher = AES.new(key.key, AES.MODE_CBC, iv=key.iv)
+
+    def _transform(self, blocks: memoryview) -> bytes:
+        return bytes(self._cipher.encrypt(blocks))
+
+    def _finish(self, rest: memoryview) -> bytes:
+        return bytes(self._cipher.encrypt(pad(bytes(rest), BLOCK_BYTES)))
+
+
+class _CbcDecryptor(_Filter):
+    """CBC decryption as ECB decryption of all blocks, then XOR with the ciphertext one block earlier.
+
+    The same bytes as MODE_CBC (NIST SP 800-38A, section 6.2), several times faster because no block waits for another.
+    """
+
+    holdback_bytes = BLOCK_BYTES
+
+    def __init__(self, key: ContentKey, plaintext_length: int | None) -> None:
+        super().__init__()
+        self._cipher = AES.new(key.key, AES.MODE_ECB)
+        self._previous_block = key.iv
+        self._expected_length = plaintext_length
+
+    def _transform(self, blocks: memoryview) -> bytes:
+        before = b"".join((self._previous_block, blocks[:-BLOCK_BYTES]))
+        self._previous_block = bytes(blocks[-BLOCK_BYTES:])
+        return strxor(self._cipher.decrypt(blocks), before)
+
+    def _finish(self, rest: memoryview) -> bytes:
+        # One exception, without a cause, for every way in which this can fail: a difference would be a padding oracle.
+        try:
+            plaintext = unpad(self._transform(rest), BLOCK_BYTES)
+        except ValueError:
+            raise DecryptionError from None
+        total = self._input_bytes - len(rest) + len(plaintext)
+        if self._expected_length is not None and total != self._expected_length:
+            raise DecryptionError
+        return plaintext
+
+
+class _CtrCipher(_Filter):
+    """AES-CTR from any byte of the keystream; the same operation in both directions."""
+
+    def __init__(self, cipher: Any, skip_bytes: int, max_input_bytes: int | None = None) -> None:
+        super().__init__()
+        self._cipher = cipher
+        self._cipher.encrypt(bytes(skip_bytes))
+        self.max_input_bytes = max_input_bytes
+
+    def _transform(self, blocks: memoryview) -> bytes:
+        return bytes(self._cipher.encrypt(blocks))
+
+    def _finish(self, rest: memoryview) -> bytes:
+        return bytes(self._cipher.encrypt(rest))
+
+
+class _VerifiedDecryptor:
+    """Keeps the plaintext to itself until the filter inside has verified all of it."""
+
+    def __init__(self, inner: Filter) -> None:
+        self._inner = inner
+        self._plaintext: io.BytesIO | None = io.BytesIO()
+
+    def update(self, data: Buffer) -> bytes:
+        piece = self._inner.update(data)
+        if self._plaintext is not None:
+            self._plaintext.write(piece)
+        return b""
+
+    def finalize(self) -> bytes:
+        # Taken out first, so that an error leaves nothing behind to be read.
+        plaintext, self._plaintext = self._plaintext, None
+        rest = self._inner.finalize()
+        assert plaintext is not None  # the filter inside refuses a second end
+        plaintext.write(rest)
+        return plaintext.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class ContentKey:
+    """The secret of one object's content: a key, its IV, and the suite that they are for."""
+
+    suite: AlgorithmSuite
+    key: bytes = field(repr=False)
+    iv: bytes = field(repr=False)
+
+    def encryptor(self) -> Filter:
+        """Return a filter from plaintext to the body that is stored, tag or padding included.
+
+        Each filter of one ContentKey makes the same keystream: give it the same plaintext, or never use the output.
+        """
+        return _GcmEncryptor(self) if self.suite.mode == "GCM" else _CbcEncryptor(self)
+
+    def encrypt(self, plaintext: Buffer) -> bytes:
+        """Return the body that is stored for a plaintext held in memory."""
+        encryptor = self.encryptor()
+        return b"".join((encryptor.update(plaintext), encryptor.finalize()))
+
+    def decryptor(self, *, release_unverified: bool = False, plaintext_length: int | None = None) -> Filter:
+        """Return a filter from the stored body to the plaintext.
+
+        Args:
+            release_unverified: Whether ``update`` may return plaintext that is not verified yet. ``finalize`` then
+                withholds the last bytes until the verification is done.
+            plaintext_length: The length in bytes that a CBC object must turn out to have; None when unknown.
+        """
+        makers: dict[str, Callable[[], Filter]] = {
+            "GCM": lambda: _GcmDecryptor(self),
+            "CBC": lambda: _CbcDecryptor(self, plaintext_length),
+            "CTR": lambda: self._ctr(0),
+        }
+        inner = makers[self.suite.mode]()
+        return inner if release_unverified else _VerifiedDecryptor(inner)
+
+    def range_decryptor(self, offset: int) -> Filter:
+        """Return a filter for ciphertext that starts at a byte ``offset`` of a GCM or CTR object. It verifies nothing.
+
+        GCM encrypts with CTR, the counter starting at two behind the IV (NIST SP 800-38D, sections 7.1 and 6.5).
+        """
+        return self._ctr(offset)
+
+    def _ctr(self, offset: int) -> _CtrCipher:
+        first_block, skip_bytes = divmod(offset, BLOCK_BYTES)
+        if self.suite.mode == "GCM":
+            # pycryptodome would let the 32-bit counter wrap, and so repeat the keystream: the limit is kept here.
+            room = GCM_MAX_PLAINTEXT_BYTES - offset
+            if offset < 0 or room < 0:
+                raise DecryptionError
+            cipher = AES.new(self.key, AES.MODE_CTR, nonce=self.iv, initial_value=2 + first_block)
+            return _CtrCipher(cipher, skip_bytes, room)
+        start = (int.from_bytes(self.iv, "big") + first_block) % 2**128
+        return _CtrCipher(AES.new(self.key, AES.MODE_CTR, nonce=b"", initial_value=start), skip_bytes)
+
+    def cbc_range_decryptor(self, previous_block: bytes, *, last: bool) -> Filter:
+        """Return a filter for whole CBC blocks that follow ``previous_block`` (the IV before the first one).
+
+        Args:
+            previous_block: The 16 bytes of ciphertext that stand before the blocks.
+            last: Whether the blocks reach the end of the object, so that padding is to be checked and removed.
+        """
+        key = ContentKey(self.suite, self.key, previous_block)
+        return _CbcDecryptor(key, None) if last else _CbcMiddleDecryptor(key)
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError("A content key can't be pickled or copied: it would leave the process.")
+
+
+class _CbcMiddleDecryptor(_CbcDecryptor):
+    """CBC blocks from inside an object: no padding follows."""
+
+    holdback_bytes = 0
+
+    def __init__(self, key: ContentKey) -> None:
+        super().__init__(key, None)
+
+    def _finish(self, rest: memoryview) -> bytes:
+        if len(rest) % BLOCK_BYTES:
+            raise DecryptionError
+        return self._transform(rest) if rest else b""
+
+
+def _gcm(key: ContentKey) -> Any:
+    cipher = AES.new(key.key, AES.MODE_GCM, nonce=key.iv, mac_len=key.suite.tag_bytes)
+    if key.suite.aad:
+        cipher.update(key.suite.aad)
+    return cipher
+
+
+def derive_committing_key(data_key: bytes, message_id: bytes) -> tuple[bytes, bytes]:
+    """Return the encryption key (32 bytes) and the commitment (28 bytes) of a V3 object.
+
+    HKDF with SHA-512 (RFC 5869): the salt is the message id, the two infos are the suite id and a label.
+    """
+    pseudorandom_key = hmac.digest(message_id, data_key, hashlib.sha512)
+    return (
+        _hkdf_expand(pseudorandom_key, COMMITTING_SUITE_ID + b"DERIVEKEY", DATA_KEY_BYTES),
+        _hkdf_expand(pseudorandom_key, COMMITTING_SUITE_ID + b"COMMITKEY", COMMITMENT_BYTES),
+    )
+
+
+def _hkdf_expand(pseudorandom_key: bytes, info: bytes, length: int) -> bytes:
+    # RFC 5869, section 2.3; one round suffices, since no output is longer than one SHA-512 digest.
+    return hmac.digest(pseudorandom_key, info + b"\x01", hashlib.sha512)[:length]

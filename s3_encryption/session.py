@@ -1,0 +1,47 @@
+"""S3EncryptionSession: a boto3 session whose S3 clients and resources encrypt."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import boto3
+
+from .client import S3EncryptionClient
+from .exceptions import ConfigurationError
+
+_CLIENT_PARAMETERS = inspect.signature(S3EncryptionClient.__new__).parameters
+_ENCRYPTION_OPTIONS = frozenset(
+    name
+    for name, parameter in _CLIENT_PARAMETERS.items()
+    if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name != "session"
+)
+
+
+class S3EncryptionSession(boto3.Session):
+    """A ``boto3.Session`` whose ``client("s3")`` is an S3EncryptionClient, and whose ``resource("s3")`` works through
+    one.
+
+    Args:
+        encryption and session options: Those of S3EncryptionClient (``kms_key_id=``, ``aes_key=``,
+        ``commitment_policy=``
+            ...), and those of ``boto3.Session``.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._encryption_options = {name: options.pop(name) for name in _ENCRYPTION_OPTIONS & options.keys()}
+        if not self._encryption_options.keys() & {"keyring", "kms_key_id", "aes_key", "rsa_key"}:
+            raise ConfigurationError("Exactly one of keyring, kms_key_id, aes_key, rsa_key is needed; none is given.")
+        super().__init__(*args, **options)
+
+    def client(self, service_name: str, *args: Any, **options: Any) -> Any:
+        """Return a client as ``boto3.Session.client`` does; for "s3", an encrypting one."""
+        if service_name != "s3":
+            return super().client(service_name, *args, **options)
+        names = tuple(inspect.signature(boto3.Session.client).parameters)[2:]
+        options = {**dict(zip(names, args, strict=False)), **options}
+        given = {name: value for name, value in options.items() if value is not None}
+        return S3EncryptionClient(session=self, **{**self._encryption_options, **given})
+
+    def _plain_client(self, service_name: str, **options: Any) -> Any:
+        return super().client(service_name, **options)
