@@ -6,19 +6,24 @@ boto3 adds to a client besides its operations are overridden below where they ne
 
 from __future__ import annotations
 
+import contextlib
+import operator
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import boto3
+from boto3.s3.transfer import TransferConfig
 from botocore.client import BaseClient
-from botocore.exceptions import ParamValidationError
+from botocore.exceptions import HTTPClientError, ParamValidationError
 from botocore.validate import ParamValidator
 
 from .algorithms import CommitmentPolicy
+from .clients import kms_keyring, make_s3_client
+from .copies import ObjectCopier
 from .engine import Engine, check_switch
 from .envelope import DEFAULT_INSTRUCTION_FILE_SUFFIX
+from .envelope_store import CONTEXT_PARAMETER, SUFFIX_PARAMETER, EnvelopeStore, Params, check_suffix
 from .exceptions import (
     ConfigurationError,
     ConfigurationTypeError,
@@ -27,8 +32,10 @@ from .exceptions import (
     shown,
 )
 from .keyrings import AesKeyring, Keyring, RsaKeyring
-from .kms import kms_keyring
-from .objects import ObjectOptions, ObjectStore, Params, check_suffix
+from .multipart import MultipartUploads
+from .reads import ObjectReader, ReadOptions
+from .transfer import Download, FullReader
+from .writes import ObjectWriter
 
 if TYPE_CHECKING:
     # From boto3-stubs, where those are installed.
@@ -46,7 +53,7 @@ class Operation:
     """What the client does with one operation of S3's model.
 
     ``decision`` is "encrypt", "decrypt", "translate" (lengths and metadata), "protect" (refuse) or "pass". ``handle``
-    names the method of ObjectStore that does it; ``reason`` says why, where the call is refused.
+    names the method of Handlers that does it; ``reason`` says why, where the call is refused.
     """
 
     decision: str
@@ -54,16 +61,16 @@ class Operation:
     reason: str = ""
 
 
-_NO_MULTIPART = "It would store parts that this version can't encrypt. Use put_object."
-
 OPERATIONS: Mapping[str, Operation] = {
-    "PutObject": Operation("encrypt", handle="put_object"),
-    "GetObject": Operation("decrypt", handle="get_object"),
-    "HeadObject": Operation("translate", handle="head_object"),
-    "CreateMultipartUpload": Operation("protect", reason=_NO_MULTIPART),
-    "UploadPart": Operation("protect", reason=_NO_MULTIPART),
-    "UploadPartCopy": Operation("protect", reason=_NO_MULTIPART),
-    "CopyObject": Operation("protect", handle="copy_object"),
+    "PutObject": Operation("encrypt", handle="writer.put_object"),
+    "GetObject": Operation("decrypt", handle="reader.get_object"),
+    "HeadObject": Operation("translate", handle="reader.head_object"),
+    "CreateMultipartUpload": Operation("encrypt", handle="uploads.create_multipart_upload"),
+    "UploadPart": Operation("encrypt", handle="uploads.upload_part"),
+    "CompleteMultipartUpload": Operation("encrypt", handle="uploads.complete_multipart_upload"),
+    "AbortMultipartUpload": Operation("translate", handle="uploads.abort_multipart_upload"),
+    "UploadPartCopy": Operation("protect", handle="uploads.upload_part_copy"),
+    "CopyObject": Operation("protect", handle="copies.copy_object"),
     "SelectObjectContent": Operation("protect", reason="S3 can't query what it can't read. Get the object instead."),
     "PutObjectAnnotation": Operation("protect", reason="It would store the annotation unencrypted."),
     # Streams that are not the content of an object: a bit torrent file, an annotation, a Lambda function's answer.
@@ -74,8 +81,28 @@ OPERATIONS: Mapping[str, Operation] = {
 _PASS = Operation("pass")
 _UNKNOWN_STREAM = Operation("protect", reason="This version does not know how to keep its data encrypted.")
 
+_CALL_PARAMETERS = (CONTEXT_PARAMETER, SUFFIX_PARAMETER)
+_EXTRA_PARAMETERS = {
+    "PutObject": _CALL_PARAMETERS,
+    "GetObject": _CALL_PARAMETERS,
+    "CreateMultipartUpload": _CALL_PARAMETERS,
+}
+
 # Presigned URLs leave the encryption to whoever uses them. Reading by one yields ciphertext, which harms nobody.
-_PRESIGNABLE = frozenset({"get_object", "head_object"})
+_UNSAFE_PRESIGNED = frozenset(
+    {"put_object", "upload_part", "create_multipart_upload", "complete_multipart_upload", "put_object_annotation"}
+)
+_PRESIGNED_WARNING = "Whoever uses a presigned URL for get_object gets the encrypted object and must decrypt it."
+
+
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """What the operations in the table are handled by."""
+
+    reader: ObjectReader
+    writer: ObjectWriter
+    uploads: MultipartUploads
+    copies: ObjectCopier
 
 
 class S3EncryptionClient(_Client):
@@ -114,7 +141,8 @@ class S3EncryptionClient(_Client):
 
     # For each instance, set by __new__.
     _inner: Any
-    _store: ObjectStore
+    _handlers: Handlers
+    _call_defaults: Params
 
     def __new__(
         cls,
@@ -140,9 +168,8 @@ class S3EncryptionClient(_Client):
     ) -> Any:
         keys = {"keyring": keyring, "kms_key_id": kms_key_id, "aes_key": aes_key, "rsa_key": rsa_key}
         _check_one_key(keys)
-        options = _object_options(
-            envelope_location=envelope_location,
-            instruction_file_suffix=instruction_file_suffix,
+        envelopes = _envelope_store(envelope_location, instruction_file_suffix)
+        read_options = _read_options(
             buffer_size=buffer_size,
             enable_unauthenticated_ranges=enable_unauthenticated_ranges,
             enable_delayed_authentication=enable_delayed_authentication,
@@ -162,7 +189,13 @@ class S3EncryptionClient(_Client):
         self.__dict__.update(inner.__dict__)
         # Botocore's own handlers hold weak references to the client that they were made for: it must live as long.
         self._inner = inner
-        self._store = ObjectStore(engine, options)
+        self._handlers = Handlers(
+            reader=ObjectReader(engine, envelopes, read_options),
+            writer=ObjectWriter(engine, envelopes),
+            uploads=MultipartUploads(engine, envelopes),
+            copies=ObjectCopier(envelopes),
+        )
+        self._call_defaults = {}
         return self
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -172,21 +205,16 @@ class S3EncryptionClient(_Client):
 
     def _make_api_call(self, operation_name: str, api_params: Params) -> Any:
         operation = self._operation(operation_name)
-        try:
-            if operation.handle == "copy_object":
-                _check_copy(api_params)
-            elif operation.decision == "protect":
+        if operation.decision == "pass":
+            return super()._make_api_call(operation_name, api_params)
+        with _located(api_params.get("Bucket"), api_params.get("Key")):
+            if not operation.handle:
                 raise UnsupportedOperationError(f"{operation_name} is refused. {operation.reason}")
-            elif operation.handle:
-                return self._handled(operation, operation_name, dict(api_params))
-        except S3EncryptionClientError as error:
-            raise error.at(api_params.get("Bucket"), api_params.get("Key")) from error.__cause__
-        return super()._make_api_call(operation_name, api_params)
-
-    def _handled(self, operation: Operation, operation_name: str, params: Params) -> Any:
-        self._validate(operation_name, params)
-        handle = getattr(self._store, operation.handle)
-        return handle(super()._make_api_call, params)
+            params = dict(api_params)
+            if operation_name in _EXTRA_PARAMETERS:
+                params = {**self._call_defaults, **params}
+            self._validate(operation_name, params)
+            return operator.attrgetter(operation.handle)(self._handlers)(super()._make_api_call, params)
 
     def _operation(self, operation_name: str) -> Operation:
         decided = OPERATIONS.get(operation_name)
@@ -202,43 +230,148 @@ class S3EncryptionClient(_Client):
         return _UNKNOWN_STREAM if any(streams) else _PASS
 
     def _validate(self, operation_name: str, params: Params) -> None:
-        """Let botocore refuse wrong parameters before a data key is asked for."""
+        """Let botocore refuse wrong parameters before a data key is asked for, in its own words.
+
+        Its event handlers come first, as in a real call: they encode customer keys and check bucket names and metadata.
+        """
         if not self.meta.config.parameter_validation:
             return
         model = self.meta.service_model.operation_model(operation_name)
-        known = {name: value for name, value in params.items() if name not in _EXTRA_PARAMETERS.get(operation_name, ())}
-        report = ParamValidator().validate(known, model.input_shape)
+        extra = _EXTRA_PARAMETERS.get(operation_name, ())
+        known = {name: value for name, value in params.items() if name not in extra}
+        context = {"client_region": self.meta.region_name, "client_config": self.meta.config}
+        built = self._emit_api_params(api_params=known, operation_model=model, context=context)
+        # A handler may have made a file of the body; the caller's own is what must be of a right type.
+        given = {**built, "Body": params["Body"]} if "Body" in params else built
+        report = ParamValidator().validate(given, model.input_shape)
         if report.has_errors():
             raise ParamValidationError(report=report.generate_report())
 
     # --- what boto3 adds to the operations ----------------------------------------------------------------------------
 
-    def copy(self, *args: Any, **kwargs: Any) -> Any:
-        """Copy an object inside S3, as boto3's ``copy`` does: the copy decrypts like its source."""
-        names = ("CopySource", "Bucket", "Key", "ExtraArgs")
-        given = {**dict(zip(names, args, strict=False)), **kwargs}
-        try:
-            _check_copy(given.get("ExtraArgs") or {})
-        except S3EncryptionClientError as error:
-            raise error.at(given.get("Bucket"), given.get("Key")) from None
-        # On the inner client: this one tells plaintext lengths, by which the end of the ciphertext would be cut off.
-        return self._inner.copy(*args, **kwargs)
+    def upload_file(
+        self,
+        Filename: Any,
+        Bucket: str,
+        Key: str,
+        ExtraArgs: Mapping[str, Any] | None = None,
+        Callback: Any = None,
+        Config: Any = None,
+    ) -> None:
+        """Upload a file encrypted, as boto3's ``upload_file`` does: in parallel parts where it is large."""
+        client, extra_args = self._for_transfer(ExtraArgs)
+        super(S3EncryptionClient, client).upload_file(Filename, Bucket, Key, extra_args, Callback, Config)
 
-    def generate_presigned_url(self, ClientMethod: str, *args: Any, **kwargs: Any) -> Any:
+    def upload_fileobj(
+        self,
+        Fileobj: Any,
+        Bucket: str,
+        Key: str,
+        ExtraArgs: Mapping[str, Any] | None = None,
+        Callback: Any = None,
+        Config: Any = None,
+    ) -> None:
+        """Upload a file-like object encrypted, as boto3's ``upload_fileobj`` does."""
+        client, extra_args = self._for_transfer(ExtraArgs)
+        source = FullReader(Fileobj) if callable(getattr(Fileobj, "read", None)) else Fileobj
+        super(S3EncryptionClient, client).upload_fileobj(source, Bucket, Key, extra_args, Callback, Config)
+
+    def download_file(
+        self,
+        Bucket: str,
+        Key: str,
+        Filename: Any,
+        ExtraArgs: Mapping[str, Any] | None = None,
+        Callback: Any = None,
+        Config: Any = None,
+    ) -> None:
+        """Download an object into a file, in parallel ranges if it is large; the file appears when all is verified."""
+        with _located(Bucket, Key):
+            self._download(Bucket, Key, ExtraArgs, Callback, Config).into_file(Filename)
+
+    def download_fileobj(
+        self,
+        Bucket: str,
+        Key: str,
+        Fileobj: Any,
+        ExtraArgs: Mapping[str, Any] | None = None,
+        Callback: Any = None,
+        Config: Any = None,
+    ) -> None:
+        """Download an object into a file-like object, which gets verified bytes only."""
+        with _located(Bucket, Key):
+            self._download(Bucket, Key, ExtraArgs, Callback, Config).into_fileobj(Fileobj)
+
+    def _for_transfer(self, extra_args: Mapping[str, Any] | None) -> tuple[Any, dict[str, Any] | None]:
+        """Return a client that adds a call's extra parameters, which s3transfer doesn't know, and the others."""
+        if not extra_args or extra_args.keys().isdisjoint(_CALL_PARAMETERS):
+            return self, None if extra_args is None else dict(extra_args)
+        client: Any = object.__new__(type(self))
+        client.__dict__.update(self.__dict__)
+        client._call_defaults = {name: extra_args[name] for name in _CALL_PARAMETERS if name in extra_args}
+        return client, {name: value for name, value in extra_args.items() if name not in _CALL_PARAMETERS}
+
+    def _download(self, bucket: str, key: str, extra_args: Any, callback: Any, config: Any) -> Download:
+        client, extra_args = self._for_transfer(extra_args)
+        return Download(
+            client,
+            self._inner,
+            self._handlers.reader,
+            {"Bucket": bucket, "Key": key},
+            extra_args or {},
+            client._call_defaults,
+            callback,
+            config or TransferConfig(),
+        )
+
+    def copy(
+        self,
+        CopySource: Any,
+        Bucket: str,
+        Key: str,
+        ExtraArgs: Mapping[str, Any] | None = None,
+        Callback: Any = None,
+        SourceClient: Any = None,
+        Config: Any = None,
+    ) -> None:
+        """Copy an object inside S3, as boto3's ``copy`` does: the copy has its source's envelope."""
+        source_client = SourceClient._inner if isinstance(SourceClient, S3EncryptionClient) else SourceClient
+        params = {"CopySource": CopySource, "Bucket": Bucket, "Key": Key}
+        own = frozenset(params)
+        with _located(Bucket, Key):
+            # On the inner client: this one tells plaintext lengths, by which the end of the ciphertext would be cut
+            # off.
+            head = (source_client or self._inner)._make_api_call
+            merged = self._handlers.copies.with_envelope(head, {**params, **(ExtraArgs or {})})
+            # A managed copy pins its source by itself.
+            extra_args = {n: v for n, v in merged.items() if n not in own and n != "CopySourceIfMatch"}
+            self._inner.copy(CopySource, Bucket, Key, extra_args, Callback, source_client, Config)
+            self._handlers.copies.copy_instruction_file(self._inner._make_api_call, params)
+
+    def generate_presigned_url(
+        self,
+        ClientMethod: str,
+        Params: Mapping[str, Any] | None = None,
+        ExpiresIn: int = 3600,
+        HttpMethod: str | None = None,
+    ) -> Any:
         """Return a presigned URL for a read, which yields ciphertext; URLs for writes are refused."""
-        method = str(ClientMethod)
-        if method in _PRESIGNABLE:
-            warnings.warn(
-                f"Whoever uses a presigned URL for {method} gets the encrypted object and must decrypt it.",
-                stacklevel=2,
-            )
-        elif method in ("put_object", "upload_part", "create_multipart_upload", "copy_object", "put_object_annotation"):
-            _refuse_presigned(method)
-        return self._inner.generate_presigned_url(ClientMethod, *args, **kwargs)
+        if ClientMethod in _UNSAFE_PRESIGNED:
+            raise _presigned_refused(ClientMethod)
+        if ClientMethod == "get_object":
+            warnings.warn(_PRESIGNED_WARNING, stacklevel=2)
+        return self._inner.generate_presigned_url(ClientMethod, Params, ExpiresIn, HttpMethod)
 
-    def generate_presigned_post(self, *args: Any, **kwargs: Any) -> Any:
+    def generate_presigned_post(
+        self,
+        Bucket: str,
+        Key: str,
+        Fields: Mapping[str, Any] | None = None,
+        Conditions: Any = None,
+        ExpiresIn: int = 3600,
+    ) -> Any:
         """Refuse: what a browser posts would be stored unencrypted."""
-        _refuse_presigned("POST")
+        raise _presigned_refused("POST").at(Bucket, Key)
 
     def _get_credentials(self) -> None:
         # boto3 asks for these only to hand transfers to the CRT client, which knows nothing of encryption. Without
@@ -249,12 +382,6 @@ class S3EncryptionClient(_Client):
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError("An S3EncryptionClient can't be pickled or copied: make one in each process.")
-
-
-_EXTRA_PARAMETERS = {
-    "PutObject": ("EncryptionContext", "InstructionFileSuffix"),
-    "GetObject": ("EncryptionContext", "InstructionFileSuffix"),
-}
 
 
 def _class_over(cls: type, base: type) -> type:
@@ -279,28 +406,30 @@ def _local_keyring(keyring: Keyring | None, aes_key: bytes | None, rsa_key: Any)
     return keyring
 
 
-def _object_options(**options: Any) -> ObjectOptions:
+def _envelope_store(location: object, suffix: str) -> EnvelopeStore:
+    if location not in _ENVELOPE_LOCATIONS or not isinstance(location, str):
+        raise ConfigurationError(f"envelope_location must be one of {_ENVELOPE_LOCATIONS}, not {shown(location)}.")
+    check_suffix(suffix)
+    return EnvelopeStore(location, suffix)
+
+
+def _read_options(**options: Any) -> ReadOptions:
     for name, value in options.items():
-        if name.startswith(("enable_", "allow_")):
+        if name != "buffer_size":
             check_switch(name, value)
-    if options["envelope_location"] not in _ENVELOPE_LOCATIONS:
-        raise ConfigurationError(
-            f"envelope_location must be one of {_ENVELOPE_LOCATIONS}, not {shown(options['envelope_location'])}."
-        )
     size = options["buffer_size"]
     if isinstance(size, bool) or not isinstance(size, int):
         raise ConfigurationTypeError(f"buffer_size must be a number of bytes (int), not {shown(size)}.")
     if size < 1:
         raise ConfigurationError(f"buffer_size must be at least 1 byte, not {size}.")
-    check_suffix(options["instruction_file_suffix"])
-    return ObjectOptions(**options)
+    return ReadOptions(**options)
 
 
 def _inner_client(client: Any, session: Any, client_options: Mapping[str, Any]) -> Any:
-    if session is not None and not callable(getattr(session, "client", None)):
+    if session is not None and (isinstance(session, type) or not callable(getattr(session, "client", None))):
         raise ConfigurationTypeError(f"session must be a boto3 session, not {type(session).__name__}.")
     if client is None:
-        return _make_client(session, client_options)
+        return make_s3_client(session, client_options)
     if client_options:
         raise ConfigurationError(
             f"With client=, the options {sorted(client_options)} have no use: they are for making one."
@@ -314,28 +443,24 @@ def _inner_client(client: Any, session: Any, client_options: Mapping[str, Any]) 
     return client
 
 
-def _make_client(session: Any, client_options: Mapping[str, Any]) -> Any:
-    # S3EncryptionSession overrides client(); what is needed here is the ordinary one.
-    make = getattr(session, "_plain_client", None) or (session or boto3).client
+@contextlib.contextmanager
+def _located(bucket: object, key: object) -> Iterator[None]:
+    """Let this library's errors say which object they are about, and free them from what botocore wrapped them in."""
     try:
-        return make("s3", **client_options)
-    except TypeError as error:
-        if "unexpected keyword" not in str(error):
+        yield
+    except HTTPClientError as error:
+        # What a body raises while it is sent, botocore wraps, as if the network had failed.
+        raised_by_body = error.kwargs.get("error")
+        if not isinstance(raised_by_body, S3EncryptionClientError):
             raise
-        raise ConfigurationTypeError(
-            f"Neither this client nor boto3.client('s3') knows such an option: {error}."
-        ) from None
+        raise raised_by_body.at(bucket, key) from None
+    except S3EncryptionClientError as error:
+        error.at(bucket, key)
+        raise
 
 
-def _check_copy(params: Mapping[str, Any]) -> None:
-    if params.get("MetadataDirective") == "REPLACE":
-        raise UnsupportedOperationError(
-            "MetadataDirective=REPLACE would drop the envelope, and with it the data key of the copy. Copy without it."
-        )
-
-
-def _refuse_presigned(what: str) -> NoReturn:
-    raise UnsupportedOperationError(
+def _presigned_refused(what: str) -> S3EncryptionClientError:
+    return UnsupportedOperationError(
         f"A presigned {what} would let its user store an object unencrypted. "
         "Use put_object here, or sign with a plain client."
     )

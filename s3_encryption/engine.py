@@ -158,6 +158,10 @@ class Engine:
     def _requested_suite(self) -> AlgorithmSuite | None:
         if self.content_algorithm is None:
             return None
+        if not isinstance(self.content_algorithm, str):
+            raise ConfigurationTypeError(
+                f"content_algorithm must be a str, not {type(self.content_algorithm).__name__}."
+            )
         suite = _WRITABLE_CONTENT_ALGORITHMS.get(self.content_algorithm)
         if suite is None:
             raise ConfigurationError(

@@ -6,6 +6,9 @@ boto3 raises, the encrypting client raises too. The classes here are for what on
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 _SHOWN_CHARACTERS = 200
 
 
@@ -103,6 +106,25 @@ class DecryptionError(S3EncryptionClientSecurityError):
 
     def __init__(self, message: str = MESSAGE) -> None:
         super().__init__(message)
+
+
+_T = TypeVar("_T")
+
+
+def uniformly(step: Callable[[], _T]) -> _T:
+    """Return what a cryptographic step returns; let it fail in one way only, whatever its reason.
+
+    The error is raised outside of the handler, so that it carries no cause, no context, none of the step's frames: a
+    difference between failures would be an oracle, and the frames hold keys.
+
+    Raises:
+        DecryptionError: The step raised ValueError, which is pycryptodome's word for a wrong tag, padding or length.
+    """
+    try:
+        return step()
+    except ValueError:
+        pass
+    raise DecryptionError
 
 
 class KeyCommitmentError(DecryptionError):

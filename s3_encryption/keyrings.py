@@ -343,9 +343,11 @@ def _means_other_key(error: Exception) -> bool:
 
 def _checked_name(name: object, key_type: str) -> str:
     names = names_for(key_type)
+    if not isinstance(name, str):
+        raise ConfigurationTypeError(f"wrapping_algorithm must be a str, not {type(name).__name__}.")
     if name not in names:
         raise ConfigurationError(f"wrapping_algorithm must be one of {sorted(names)}, not {shown(name)}.")
-    return str(name)
+    return name
 
 
 def _checked_description(description: Mapping[str, str] | None) -> dict[str, str]:

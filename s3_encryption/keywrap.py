@@ -20,7 +20,7 @@ from Crypto.Signature import pss
 from Crypto.Util.Padding import pad, unpad
 
 from .algorithms import BLOCK_BYTES, DATA_KEY_BYTES
-from .exceptions import ConfigurationError, ConfigurationTypeError, DecryptionError
+from .exceptions import ConfigurationError, ConfigurationTypeError, DecryptionError, uniformly
 
 # Older versions tell wrong RSA PKCS#1 v1.5 padding from right one, which is an oracle; PyCrypto, which has the same
 # import name, has neither GCM key wrapping nor maintenance.
@@ -213,11 +213,7 @@ def unwrap_data_key(name: str, key: Any, encrypted_data_key: bytes, content_algo
     """
     unwrap = WRAP_ALGORITHMS[name].unwrap
     assert unwrap is not None  # as above
-    try:
-        return unwrap(key, encrypted_data_key, content_algorithm)
-    except ValueError:
-        # pycryptodome's word for a wrong tag, padding or length. The cause is dropped: it would be an oracle.
-        raise DecryptionError from None
+    return uniformly(lambda: unwrap(key, encrypted_data_key, content_algorithm))
 
 
 def load_aes_key(key: object) -> bytes:

@@ -1,18 +1,14 @@
-"""Bodies on the wire: what becomes of a request's Body, and the decrypting stream under a response's Body."""
+"""Response bodies: the decrypting stream under botocore's StreamingBody."""
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
 import io
 import tempfile
-import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
-from .ciphers import Buffer, Filter
-from .exceptions import BodyMismatchError, ConfigurationError, ConfigurationTypeError
+from .ciphers import Filter
 
 # What is asked of the network, or of the spool, at a time: big enough for the cipher, small enough to be reused.
 READ_BYTES = 256 * 1024
@@ -104,7 +100,12 @@ class DecryptingStream(io.RawIOBase):
             # The caller wants it all in memory anyway, so no spool is needed.
             self._pieces = iter(())
             return self._verified_in_memory()
-        return b"".join((self._take(), *self._started()))
+        rest = io.BytesIO()
+        rest.write(self._take())
+        for piece in self._started():
+            rest.write(piece)
+        # Shares its memory with the buffer, where b"".join() would hold everything twice.
+        return rest.getvalue()
 
     def _read_exactly(self, size: int) -> bytes:
         parts = []
@@ -143,7 +144,10 @@ class DecryptingStream(io.RawIOBase):
     # --- verification -------------------------------------------------------------------------------------------------
 
     def _verified_in_memory(self) -> bytes:
-        return b"".join(_filtered(self._ciphertext(), self._new_filter(False)))
+        filter = self._new_filter(False)
+        for data in self._ciphertext():
+            filter.update(data)
+        return filter.finalize()
 
     def _verified_in_spool(self) -> Iterator[bytes]:
         """Yield plaintext in a second pass over the ciphertext, after a first one has verified it."""
@@ -177,97 +181,6 @@ def _filtered(data: Iterator[bytes], filter: Filter) -> Iterator[bytes]:
     for piece in data:
         yield filter.update(piece)
     yield filter.finalize()
-
-
-# --- request bodies ---------------------------------------------------------------------------------------------------
-
-
-def read_body(body: Any) -> Buffer:
-    """Return the plaintext of a request body, from its current position to its end.
-
-    Raises:
-        ConfigurationTypeError: It is not what boto3 takes as a Body, or it is a text stream.
-    """
-    if isinstance(body, str):
-        return body.encode("utf-8")
-    if isinstance(body, (bytes, bytearray)):
-        return body
-    if not callable(getattr(body, "read", None)):
-        raise ConfigurationTypeError(f"Body must be bytes or a binary file-like object, not {type(body).__name__}.")
-    buffer = io.BytesIO()
-    while piece := body.read(READ_BYTES):
-        if not isinstance(piece, (bytes, bytearray, memoryview)):
-            raise ConfigurationTypeError(
-                f"Body.read() must return bytes, not {type(piece).__name__}: open files in binary mode ('rb')."
-            )
-        buffer.write(piece)
-    if piece is None:
-        raise ConfigurationTypeError("Body.read() returned None: a non-blocking stream can't be uploaded.")
-    return buffer.getbuffer()
-
-
-class _Crc32:
-    """zlib's CRC-32 with the face of a hashlib object."""
-
-    def __init__(self) -> None:
-        self._value = 0
-
-    def update(self, data: Buffer) -> None:
-        self._value = zlib.crc32(data, self._value)
-
-    def digest(self) -> bytes:
-        return self._value.to_bytes(4, "big")
-
-
-def _md5() -> Any:
-    return hashlib.md5(usedforsecurity=False)
-
-
-# The parameters by which a caller declares a digest of the body, and the algorithm that S3 is then asked to use.
-_DECLARED_DIGESTS: dict[str, tuple[Callable[[], Any], str | None]] = {
-    "ContentMD5": (_md5, None),
-    "ChecksumCRC32": (_Crc32, "CRC32"),
-    "ChecksumSHA1": (lambda: hashlib.sha1(usedforsecurity=False), "SHA1"),
-    "ChecksumSHA256": (hashlib.sha256, "SHA256"),
-    "ChecksumSHA512": (hashlib.sha512, "SHA512"),
-    "ChecksumMD5": (_md5, "MD5"),
-}
-
-
-def without_declarations(params: dict[str, Any], plaintext: Buffer) -> dict[str, Any]:
-    """Return request parameters without what the caller declared of the plaintext, after having checked it.
-
-    S3 gets the ciphertext, so a declared length or digest of the plaintext must not reach it. Where a checksum was
-    given, S3 is asked to keep one of the ciphertext, by the same algorithm.
-
-    Raises:
-        BodyMismatchError: The body is not what was declared.
-        ConfigurationError: A checksum is of an algorithm that can't be computed here.
-    """
-    kept = dict(params)
-    declared_length = kept.pop("ContentLength", None)
-    if declared_length is not None and declared_length != len(plaintext):
-        raise BodyMismatchError(f"ContentLength is {declared_length}, but the body has {len(plaintext)} bytes.")
-    for name in [name for name in kept if _declares_digest(name)]:
-        declared = kept.pop(name)
-        if name not in _DECLARED_DIGESTS:
-            raise ConfigurationError(
-                f"{name} can't be verified before encryption. Leave it out; pass ChecksumAlgorithm instead."
-            )
-        new_digest, algorithm = _DECLARED_DIGESTS[name]
-        digest = new_digest()
-        digest.update(plaintext)
-        if base64.b64encode(digest.digest()).decode() != declared:
-            raise BodyMismatchError(f"The body does not have the declared {name}.")
-        if algorithm is not None:
-            kept.setdefault("ChecksumAlgorithm", algorithm)
-    return kept
-
-
-def _declares_digest(name: str) -> bool:
-    return name == "ContentMD5" or (
-        name.startswith("Checksum") and name not in ("ChecksumAlgorithm", "ChecksumMode", "ChecksumType")
-    )
 
 
 def read_bounded(body: Any, limit: int) -> bytes:

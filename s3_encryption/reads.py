@@ -1,72 +1,38 @@
-"""Put, get and head of single objects: the engine and the streams put together over a raw API call.
-
-``raw_call(operation_name, params)`` sends a request as it is and returns botocore's response.
-"""
+"""Reading objects: get_object, whole or in ranges, and head_object."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
 
 from . import envelope as envelopes
 from .algorithms import AES_GCM, BLOCK_BYTES
+from .bodies import declares_digest
 from .ciphers import Buffer, ContentKey, Filter
 from .engine import Engine
 from .envelope import Envelope
+from .envelope_store import CallOptions, EnvelopeStore, Params, RawCall
 from .exceptions import (
-    ConfigurationError,
-    ConfigurationTypeError,
     DecryptionError,
     InvalidEnvelopeError,
-    MetadataTooLargeError,
     NotEncryptedError,
     PolicyError,
     S3EncryptionClientError,
     UnsupportedOperationError,
-    shown,
 )
 from .ranges import ByteRange, cbc_ciphertext_span, content_range, parse_content_range, parse_range
-from .streams import DecryptingStream, read_body, read_bounded, without_declarations
-
-Params: TypeAlias = dict[str, Any]
-RawCall: TypeAlias = Callable[[str, Params], dict[str, Any]]
-
-CONTEXT_PARAMETER = "EncryptionContext"
-SUFFIX_PARAMETER = "InstructionFileSuffix"
-
-_OWNER_PARAMETERS = ("RequestPayer", "ExpectedBucketOwner")
-_CUSTOMER_KEY_PARAMETERS = ("SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5")
-# Whoever may read an object must be able to read its instruction file, which deserves the same protection at rest.
-_INSTRUCTION_FILE_PUT_PARAMETERS = (
-    *_OWNER_PARAMETERS,
-    *_CUSTOMER_KEY_PARAMETERS,
-    "ServerSideEncryption",
-    "SSEKMSKeyId",
-    "SSEKMSEncryptionContext",
-    "BucketKeyEnabled",
-    "StorageClass",
-    "ACL",
-    "GrantFullControl",
-    "GrantRead",
-    "GrantReadACP",
-    "GrantWriteACP",
-)
-_INSTRUCTION_FILE_GET_PARAMETERS = (*_OWNER_PARAMETERS, *_CUSTOMER_KEY_PARAMETERS)
-# What an answer may say about a body that is the ciphertext, and would mislead about the plaintext.
-_CIPHERTEXT_CHECKSUM_PREFIX = "Checksum"
+from .streams import DecryptingStream, read_bounded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectOptions:
-    """How a client treats objects, besides the engine's rules. The client's constructor documents them."""
+class ReadOptions:
+    """What a client releases, and when. The client's constructor documents them."""
 
-    envelope_location: str
-    instruction_file_suffix: str
     buffer_size: int
     enable_unauthenticated_ranges: bool
     enable_delayed_authentication: bool
@@ -74,94 +40,12 @@ class ObjectOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class CallOptions:
-    """What one call says beyond boto3's own parameters."""
+class ObjectReader:
+    """Finds the envelopes of objects and decrypts them. Each call's state travels in arguments."""
 
-    encryption_context: Mapping[str, str] | None
-    instruction_file_suffix: str | None
-
-    @classmethod
-    def taken_from(cls, params: Params) -> CallOptions:
-        """Take the extra parameters out of a call's parameters."""
-        suffix = params.pop(SUFFIX_PARAMETER, None)
-        if suffix is not None:
-            check_suffix(suffix)
-        return cls(params.pop(CONTEXT_PARAMETER, None), suffix)
-
-
-def check_suffix(suffix: object) -> None:
-    """Pass when an instruction file suffix makes another key in the same bucket.
-
-    Raises:
-        ConfigurationError: It does not.
-    """
-    if not isinstance(suffix, str):
-        raise ConfigurationTypeError(f"An instruction file suffix must be a str, not {type(suffix).__name__}.")
-    if not suffix or len(suffix) > 256 or not (suffix.isascii() and suffix.isprintable()):
-        raise ConfigurationError("An instruction file suffix must be 1 to 256 printable ASCII characters.")
-
-
-class ObjectStore:
-    """Reads and writes encrypted objects. Each call's state travels in arguments; the store itself never changes."""
-
-    def __init__(self, engine: Engine, options: ObjectOptions) -> None:
-        self._engine = engine
-        self._options = options
-
-    # --- put ----------------------------------------------------------------------------------------------------------
-
-    def put_object(self, raw_call: RawCall, params: Params) -> dict[str, Any]:
-        """Encrypt the body, store it with its envelope, and return S3's answer."""
-        call = CallOptions.taken_from(params)
-        self._check_put(params, call)
-        plaintext = read_body(params.get("Body", b""))
-        params = without_declarations(params, plaintext)
-        metadata = checked_user_metadata(params.get("Metadata"))
-        sealed = self._engine.seal(call.encryption_context)
-        with_object, instruction_file = self._stored_envelope(sealed.envelope, call)
-        params["Metadata"] = {**metadata, **with_object}
-        check_metadata_size(params["Metadata"])
-        # A bytearray goes out at once; for bytes, botocore would first ask the server by "Expect: 100-continue".
-        params["Body"] = bytearray(sealed.content_key.encrypt(plaintext))
-        response = raw_call("PutObject", params)
-        if instruction_file is not None:
-            # After the object: a put that S3 refuses must leave the envelope of the object that is already there.
-            raw_call("PutObject", self._instruction_file_put(params, call, instruction_file))
-        return response
-
-    def _check_put(self, params: Params, call: CallOptions) -> None:
-        if "WriteOffsetBytes" in params:
-            raise UnsupportedOperationError(
-                "WriteOffsetBytes appends to an object, which would destroy an encrypted one. Write the whole object."
-            )
-        suffix = self._suffix(call)
-        key = params.get("Key")
-        if isinstance(key, str) and key.endswith(suffix):
-            raise UnsupportedOperationError(
-                f"Keys that end in {suffix!r} are instruction files of other objects. Choose another key, or another "
-                "instruction_file_suffix for this client."
-            )
-        if self._in_metadata(call):
-            context_bytes = sum(len(n) + len(v) for n, v in dict(call.encryption_context or {}).items())
-            check_metadata_size(checked_user_metadata(params.get("Metadata")), context_bytes)
-
-    def _in_metadata(self, call: CallOptions) -> bool:
-        return self._options.envelope_location == "metadata" and call.instruction_file_suffix is None
-
-    def _suffix(self, call: CallOptions) -> str:
-        return call.instruction_file_suffix or self._options.instruction_file_suffix
-
-    def _stored_envelope(self, envelope: Envelope, call: CallOptions) -> tuple[dict[str, str], bytes | None]:
-        return (envelopes.emit(envelope), None) if self._in_metadata(call) else envelopes.split(envelope)
-
-    def _instruction_file_put(self, params: Params, call: CallOptions, body: bytes) -> Params:
-        return {
-            **{name: params[name] for name in _INSTRUCTION_FILE_PUT_PARAMETERS if name in params},
-            "Bucket": params["Bucket"],
-            "Key": params["Key"] + self._suffix(call),
-            "Body": bytearray(body),
-            "Metadata": {envelopes.INSTRUCTION_FILE_MARKER: ""},
-        }
+    engine: Engine
+    envelopes: EnvelopeStore
+    options: ReadOptions
 
     # --- head ---------------------------------------------------------------------------------------------------------
 
@@ -204,52 +88,22 @@ class ObjectStore:
     def _check_range_may_be_read(self, requested: ByteRange | None) -> None:
         if requested is None or requested.may_cover_all:
             return
-        if not (self._options.enable_unauthenticated_ranges or self._options.allow_plaintext_reads):
+        if not (self.options.enable_unauthenticated_ranges or self.options.allow_plaintext_reads):
             raise _range_refused()
 
     def _decrypted(self, get: _Get, call: CallOptions) -> dict[str, Any]:
         try:
-            envelope = self._find_envelope(get, call)
+            envelope = self.envelopes.find(get.raw_call, get.response.get("Metadata", {}), get.params, call)
         except NotEncryptedError:
-            if not self._options.allow_plaintext_reads:
+            if not self.options.allow_plaintext_reads:
                 raise
             return get.as_requested()
-        content_key = self._engine.open(envelope, call.encryption_context)
+        content_key = self.engine.open(envelope, call.encryption_context)
         if get.status == 206 and get.requested is not None:
             return self._decrypted_range(get, envelope, content_key)
         if get.status != 200:
             raise UnsupportedOperationError(f"S3 answered a request for the whole object with status {get.status}.")
         return self._decrypted_whole(get.response, envelope, content_key, get.params)
-
-    def _find_envelope(self, get: _Get, call: CallOptions) -> Envelope:
-        """Return the object's envelope: from its metadata, or else (or by suffix) from its instruction file."""
-        metadata = get.response.get("Metadata", {})
-        if call.instruction_file_suffix is None and envelopes.has_envelope(metadata):
-            return envelopes.parse(metadata)
-        leftovers = envelopes.envelope_fields(metadata).keys()
-        if call.instruction_file_suffix is None and not envelopes.may_have_instruction_file(leftovers):
-            return envelopes.parse(metadata)
-        body = self._instruction_file(get, call)
-        if body is not None:
-            return envelopes.merge(metadata, body)
-        if leftovers or call.instruction_file_suffix is not None:
-            raise InvalidEnvelopeError(
-                f"The object's instruction file {shown(get.params['Key'] + self._suffix(call))} does not "
-                "exist, so its data key is missing."
-            )
-        return envelopes.parse(metadata)
-
-    def _instruction_file(self, get: _Get, call: CallOptions) -> bytes | None:
-        names = _INSTRUCTION_FILE_GET_PARAMETERS
-        params = {name: get.params[name] for name in names if name in get.params}
-        params |= {"Bucket": get.params["Bucket"], "Key": get.params["Key"] + self._suffix(call)}
-        try:
-            response = get.raw_call("GetObject", params)
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") in ("NoSuchKey", "404"):
-                return None
-            raise
-        return read_bounded(response["Body"], envelopes.MAX_INSTRUCTION_FILE_BYTES)
 
     def _decrypted_whole(
         self,
@@ -271,8 +125,8 @@ class ObjectStore:
             response["Body"],
             new_filter,
             ciphertext_length=ciphertext_length,
-            buffer_size=self._options.buffer_size,
-            release_unverified=self._options.enable_delayed_authentication,
+            buffer_size=self.options.buffer_size,
+            release_unverified=self.options.enable_delayed_authentication,
             on_error=partial(_locate, params),
         )
         changes: dict[str, Any] = {"Body": StreamingBody(stream, _as_header(plaintext_length))}
@@ -301,11 +155,11 @@ class ObjectStore:
                 raise DecryptionError
             whole = self._decrypted_whole(get.response, envelope, content_key, get.params)
             return {**whole, "ContentRange": content_range(*span, plaintext_length)}
-        if not self._options.enable_unauthenticated_ranges:
+        if not self.options.enable_unauthenticated_ranges:
             raise _range_refused()
         if start != span[0] or stop < span[1]:
             raise DecryptionError
-        window = _Window(content_key.range_decryptor(start), 0, span[1] - span[0], input_bytes=span[1] - start)
+        window = _Window(content_key.ctr_filter(start), 0, span[1] - span[0], input_bytes=span[1] - start)
         return self._range_response(get, get.response, span, plaintext_length, window)
 
     def _cbc_range(
@@ -316,7 +170,7 @@ class ObjectStore:
         ciphertext_length: int,
     ) -> dict[str, Any]:
         """Answer a range of a CBC object by further requests: its padding tells its length, its blocks the rest."""
-        if not self._options.enable_unauthenticated_ranges:
+        if not self.options.enable_unauthenticated_ranges:
             raise _range_refused()
         assert get.requested is not None
         plaintext_length = self._cbc_plaintext_length(get, content_key, ciphertext_length)
@@ -353,7 +207,7 @@ class ObjectStore:
             response["Body"],
             lambda release_unverified: window,
             ciphertext_length=None,
-            buffer_size=self._options.buffer_size,
+            buffer_size=self.options.buffer_size,
             # There is no tag for a part of an object: that is what the caller has opted in to.
             release_unverified=True,
             on_error=partial(_locate, get.params),
@@ -424,37 +278,6 @@ class _Window:
         return kept
 
 
-def checked_user_metadata(metadata: object) -> dict[str, str]:
-    """Return the caller's metadata without the envelope of an earlier read, which would contradict the new one.
-
-    Raises:
-        ConfigurationError: It has envelope fields that no read can have returned.
-    """
-    if not isinstance(metadata, Mapping):
-        return {}
-    fields = envelopes.envelope_fields(metadata)
-    if fields and not envelopes.is_complete(fields):
-        raise ConfigurationError(
-            f"Metadata must not contain {shown(', '.join(sorted(fields)))}: these names belong to "
-            "the client's envelope."
-        )
-    return envelopes.without_envelope(metadata)
-
-
-def check_metadata_size(metadata: Mapping[str, str], more_bytes: int = 0) -> None:
-    """Pass when S3 can store the metadata.
-
-    Raises:
-        MetadataTooLargeError: It can't.
-    """
-    size = more_bytes + sum(len(str(name)) + len(str(text)) for name, text in metadata.items())
-    if size > envelopes.S3_METADATA_LIMIT_BYTES:
-        raise MetadataTooLargeError(
-            f"User metadata and envelope have {size} bytes, and S3 keeps {envelopes.S3_METADATA_LIMIT_BYTES} with an "
-            'object. envelope_location="instruction_file" stores the envelope in an object of its own.'
-        )
-
-
 def _plaintext_length_told_by(fields: Mapping[str, str], ciphertext_length: int) -> int | None:
     if envelopes.has_envelope(fields):
         envelope = envelopes.parse(fields)
@@ -473,7 +296,8 @@ def _plausible_cbc_length(noted: int | None, ciphertext_length: int | None) -> i
 
 
 def _without_checksums(response: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in response.items() if not name.startswith(_CIPHERTEXT_CHECKSUM_PREFIX)}
+    """Return a response without what it says of the ciphertext's digests, which would mislead about the plaintext."""
+    return {name: value for name, value in response.items() if name != "ChecksumType" and not declares_digest(name)}
 
 
 def _as_header(length: int | None) -> str | None:

@@ -1,8 +1,8 @@
-"""The KMS client that is made for ``kms_key_id=``: of the S3 client's identity and network, silent about keys."""
+"""The ordinary clients underneath: the S3 client to build on, and the KMS client that is made for ``kms_key_id=``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import boto3
@@ -23,6 +23,30 @@ _SHARED_OPTIONS = (
 _SHARED_CONFIG = ("connect_timeout", "read_timeout", "proxies", "proxies_config", "retries", "user_agent_extra")
 
 
+def plain_client_maker(session: Any) -> Callable[..., Any]:
+    """Return what makes ordinary clients in a session (None: the default session), also where that one encrypts."""
+    owner = session or boto3.DEFAULT_SESSION
+    # S3EncryptionSession overrides client() and keeps the ordinary one under this name.
+    make: Callable[..., Any] = getattr(owner, "_plain_client", None) or (owner or boto3).client
+    return make
+
+
+def make_s3_client(session: Any, client_options: Mapping[str, Any]) -> Any:
+    """Return an ordinary S3 client.
+
+    Raises:
+        ConfigurationTypeError: An option is not one of ``boto3.client("s3")``.
+    """
+    try:
+        return plain_client_maker(session)("s3", **client_options)
+    except TypeError as error:
+        if "unexpected keyword" not in str(error):
+            raise
+        raise ConfigurationTypeError(
+            f"Neither this client nor boto3.client('s3') knows such an option: {error}."
+        ) from None
+
+
 def kms_keyring(
     kms_key_id: object,
     s3_client: Any,
@@ -38,8 +62,7 @@ def kms_keyring(
     if session is None and not client_options:
         session = _session_of(s3_client)
     config = Config(**{name: getattr(s3_client.meta.config, name) for name in _SHARED_CONFIG})
-    make = getattr(session, "_plain_client", None) or (session or boto3).client
-    client = make(
+    client = plain_client_maker(session)(
         "kms",
         region_name=_region_of(kms_key_id) or s3_client.meta.region_name,
         config=config,

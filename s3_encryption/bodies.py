@@ -1,0 +1,415 @@
+"""Request bodies: what becomes of the Body that a caller gives before it goes out encrypted.
+
+A small body is encrypted once, in memory. A large one becomes an ``EncryptingReader``, which encrypts while botocore
+reads it, as often as botocore reads it (checksum, signature, sending, retries), and makes sure that it is the same
+plaintext every time. A source that can't be read twice is encrypted into a temporary file first.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from .algorithms import GCM_MAX_PLAINTEXT_BYTES
+from .ciphers import BlockMac, Buffer, Filter
+from .exceptions import BodyChangedError, BodyMismatchError, ConfigurationError, ConfigurationTypeError
+
+# How much is read, encrypted and remembered by a digest at a time.
+BLOCK_BYTES = 256 * 1024
+# Up to this size the ciphertext is held in memory: encrypting once is then cheaper than a reader that can start again.
+SMALL_BODY_BYTES = 1024 * 1024
+# Up to this size a ciphertext that must be kept is kept in memory. The held last part of a multipart upload fits in.
+SPOOL_MEMORY_BYTES = 6 * 1024 * 1024
+
+
+class Source:
+    """A caller's Body, from the position at which it was given.
+
+    Raises:
+        ConfigurationTypeError: It is not what boto3 takes as a Body, or it is a text stream.
+    """
+
+    def __init__(self, body: Any) -> None:
+        if isinstance(body, str):
+            body = body.encode("utf-8")
+        if isinstance(body, (bytes, bytearray)):
+            body = io.BytesIO(body)
+        if not callable(getattr(body, "read", None)):
+            raise ConfigurationTypeError(f"Body must be bytes or a binary file-like object, not {type(body).__name__}.")
+        if isinstance(body, io.TextIOBase):
+            raise ConfigurationTypeError("Body must be a file opened in binary mode ('rb'), not a text stream.")
+        self.body = body
+        self._base = _position(body)
+        # The length in bytes; None when only reading to the end can tell.
+        self.length = None if self._base is None else self._measure(self._base)
+        self._left = self.length
+        # What was read ahead, to see whether the source is small.
+        self._ahead = b""
+
+    def _measure(self, base: int) -> int:
+        self.body.seek(0, io.SEEK_END)
+        end = int(self.body.tell())
+        self.body.seek(base)
+        return max(0, end - base)
+
+    def rewind(self) -> None:
+        """Go back to where the body was given. Not to its start: that is not part of what was given."""
+        self.body.seek(self._base)
+        self._left = self.length
+
+    def take_small(self) -> bytes | None:
+        """Return all of a source of at most SMALL_BODY_BYTES; None for a longer one, which stays as it was."""
+        if self.length is not None and self.length > SMALL_BODY_BYTES:
+            return None
+        self.signal("signal_transferring")
+        self._ahead = b"".join(self._read_until(SMALL_BODY_BYTES + 1 if self.length is None else self.length))
+        return self._ahead if len(self._ahead) <= SMALL_BODY_BYTES else None
+
+    def _read_until(self, size: int) -> Iterator[bytes]:
+        while size > 0 and (block := self._block(min(size, BLOCK_BYTES))):
+            size -= len(block)
+            yield block
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield what is left, in blocks of BLOCK_BYTES; what a source grows by after it was given is not part of it."""
+        ahead, self._ahead = self._ahead, b""
+        if ahead:
+            yield ahead
+        while block := self._block(BLOCK_BYTES if self._left is None else min(BLOCK_BYTES, self._left)):
+            if self._left is not None:
+                self._left -= len(block)
+            yield block
+
+    def _block(self, size: int) -> bytes:
+        """Return ``size`` bytes, fewer only at the end, however short the source's own reads are."""
+        parts: list[bytes] = []
+        while size > 0:
+            part = self.body.read(size)
+            if not isinstance(part, (bytes, bytearray, memoryview)):
+                raise ConfigurationTypeError(
+                    f"Body.read() must return bytes, not {type(part).__name__}: open files in binary mode ('rb')."
+                )
+            if not part:
+                break
+            if len(part) > size:
+                raise ConfigurationError("Body.read(size) returned more than size bytes.")
+            parts.append(bytes(part))
+            size -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def signal(self, name: str) -> None:
+        """Pass on what s3transfer says to its bodies, where this is one of them."""
+        receiver = getattr(self.body, name, None)
+        if receiver is not None:
+            receiver()
+
+    def raise_if_cancelled(self) -> None:
+        """Raise what a read would, without reading: the bodies of a cancelled s3transfer upload raise its error."""
+        self._ahead += self.body.read(0)
+
+
+def _position(body: Any) -> int | None:
+    """Return the current position of a body; None if it can't be read twice."""
+    try:
+        if not getattr(body, "seekable", lambda: True)():
+            return None
+        position = int(body.tell())
+        body.seek(position)
+    except (AttributeError, OSError, ValueError):
+        return None
+    return position
+
+
+class Guard:
+    """Remembers what was encrypted under one keystream, block by block, and refuses anything else under it.
+
+    Two plaintexts under one keystream give away their difference to whoever saw both ciphertexts.
+    """
+
+    def __init__(self) -> None:
+        self._mac = BlockMac()
+        self._macs: list[bytes] = []
+
+    def check(self, index: int, block: Buffer) -> None:
+        """Pass when this is the first block with its index, or the same as the first.
+
+        Raises:
+            BodyChangedError: It is another.
+        """
+        mac = self._mac.digest(index, block)
+        if index == len(self._macs):
+            self._macs.append(mac)
+        elif index > len(self._macs) or self._macs[index] != mac:
+            raise BodyChangedError(
+                "The source of the upload changed while it was being sent. Nothing was stored; start the upload again."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a caller declared of the plaintext: its length in bytes, and digests of it by parameter name."""
+
+    length: int | None = None
+    digests: dict[str, str] = field(default_factory=dict)
+
+    def check_all(self, plaintext: Buffer) -> None:
+        """Pass when a plaintext held in memory is what was declared."""
+        check = self.new_check()
+        check.update(plaintext)
+        check.finish()
+
+    def new_check(self) -> DeclarationCheck:
+        """Return an object that compares a plaintext with the declaration."""
+        return DeclarationCheck(self)
+
+
+def _wrong_length(expected: int, actual: int) -> BodyMismatchError:
+    return BodyMismatchError(f"The body was to have {expected} bytes, and has {actual}.")
+
+
+class DeclarationCheck:
+    """Compares one pass over a plaintext with what was declared of it."""
+
+    def __init__(self, declared: Declared) -> None:
+        self._declared = declared
+        self._digests = {name: _DIGESTS[name][0]() for name in declared.digests}
+        self._length = 0
+
+    def update(self, block: Buffer) -> None:
+        """Take in the next piece of the plaintext."""
+        self._length += len(block)
+        for digest in self._digests.values():
+            digest.update(block)
+
+    def finish(self) -> None:
+        """Pass when all of the plaintext is what was declared.
+
+        Raises:
+            BodyMismatchError: It is not.
+        """
+        declared = self._declared
+        if declared.length is not None and declared.length != self._length:
+            raise _wrong_length(declared.length, self._length)
+        for name, digest in self._digests.items():
+            if base64.b64encode(digest.digest()).decode() != declared.digests[name]:
+                raise BodyMismatchError(f"The body does not have the declared {name}.")
+
+
+def encrypted_blocks(source: Source, filter: Filter, declared: Declared, guard: Guard) -> Iterator[bytes]:
+    """Yield the ciphertext of a source. Its end is released only after all checks of the plaintext have passed."""
+    check = declared.new_check()
+    last = b""
+    for index, block in enumerate(source.blocks()):
+        guard.check(index, block)
+        check.update(block)
+        output = filter.update(block)
+        if last and output:
+            yield last
+        last = output or last
+    check.finish()
+    yield last + filter.finalize()
+
+
+class EncryptingReader(io.RawIOBase):
+    """The Body that botocore reads: the ciphertext of a source, made while it is read.
+
+    ``seek`` starts the same keystream again; ``guard`` sees to it that the source did not change meanwhile. After an
+    error every later read fails in the same way, so that no retry of botocore's can send something else.
+
+    Args:
+        source: The plaintext; its length must be known.
+        new_filter: Makes the encrypting filter, anew for each pass.
+        ciphertext_length: The length in bytes of all that the filter will make of the source.
+        declared: What each pass is compared with.
+        guard: Shared by all readers that use the same keystream.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        new_filter: Callable[[], Filter],
+        ciphertext_length: int,
+        declared: Declared,
+        guard: Guard,
+    ) -> None:
+        super().__init__()
+        self._source = source
+        self._new_filter = new_filter
+        self._declared = declared
+        self._guard = guard
+        self._length = ciphertext_length
+        self._position = 0
+        self._failure: Exception | None = None
+        self._start()
+
+    def __len__(self) -> int:
+        # Asked by botocore for the Content-Length; without it, it would seek to the end.
+        return self._length
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._length}[whence]
+        self._position = max(0, start + offset)
+        if self._position < self._taken:
+            # At once, and not with the next read: s3transfer counts what is read again from here on as progress.
+            self._source.rewind()
+            self._start()
+        return self._position
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Return ``size`` bytes of ciphertext, fewer only at the end."""
+        if self._failure is not None:
+            raise self._failure
+        left = max(0, self._length - self._position)
+        size = left if size is None or size < 0 else min(size, left)
+        try:
+            self._skip_to(self._position)
+            data = self._take(size)
+        except Exception as error:
+            self._failure = error
+            raise
+        self._position += len(data)
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def signal_transferring(self) -> None:
+        """Pass on what s3transfer says to its bodies: from now on reading is progress."""
+        self._source.signal("signal_transferring")
+
+    def signal_not_transferring(self) -> None:
+        """Pass on what s3transfer says to its bodies: from now on reading is not progress."""
+        self._source.signal("signal_not_transferring")
+
+    def _start(self) -> None:
+        self._blocks = encrypted_blocks(self._source, self._new_filter(), self._declared, self._guard)
+        self._block = memoryview(b"")
+        self._taken = 0
+
+    def _skip_to(self, position: int) -> None:
+        while self._taken < position:
+            self._take(min(position - self._taken, BLOCK_BYTES))
+
+    def _take(self, size: int) -> bytes:
+        parts = []
+        while size > 0:
+            if not self._block:
+                self._block = memoryview(next(self._blocks))
+            part = self._block[:size]
+            self._block = self._block[size:]
+            self._taken += len(part)
+            size -= len(part)
+            parts.append(part)
+        return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+
+
+def encrypted_in_spool(source: Source, filter: Filter, declared: Declared, guard: Guard) -> IO[bytes]:
+    """Return a file with the ciphertext of a source that can't be read twice: in memory while small, then on disk."""
+    source.signal("signal_transferring")
+    spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_MEMORY_BYTES)  # noqa: SIM115 - the caller closes it
+    try:
+        for block in encrypted_blocks(source, filter, declared, guard):
+            spool.write(block)
+        spool.seek(0)
+    except BaseException:
+        spool.close()
+        raise
+    return spool
+
+
+# --- what callers declare of a body -----------------------------------------------------------------------------------
+
+
+class _Crc32:
+    """zlib's CRC-32 with the face of a hashlib object."""
+
+    def __init__(self) -> None:
+        self._value = 0
+
+    def update(self, data: Buffer) -> None:
+        self._value = zlib.crc32(data, self._value)
+
+    def digest(self) -> bytes:
+        return self._value.to_bytes(4, "big")
+
+
+def _md5() -> Any:
+    return hashlib.md5(usedforsecurity=False)
+
+
+# The parameters by which a caller declares a digest of the body, and the algorithm that S3 is then asked to use.
+_DIGESTS: dict[str, tuple[Callable[[], Any], str]] = {
+    "ContentMD5": (_md5, "CRC32"),
+    "ChecksumCRC32": (_Crc32, "CRC32"),
+    "ChecksumSHA1": (lambda: hashlib.sha1(usedforsecurity=False), "SHA1"),
+    "ChecksumSHA256": (hashlib.sha256, "SHA256"),
+    "ChecksumSHA512": (hashlib.sha512, "SHA512"),
+    # Botocore does not compute checksums by this one.
+    "ChecksumMD5": (_md5, "CRC32"),
+}
+_NOT_DIGESTS = frozenset({"ChecksumAlgorithm", "ChecksumMode", "ChecksumType"})
+
+
+def take_declared(params: dict[str, Any]) -> Declared:
+    """Take out of request parameters what the caller declared of the plaintext.
+
+    S3 gets the ciphertext, so a length or digest of the plaintext must not reach it. Where a checksum was given, S3 is
+    asked to keep one of the ciphertext by the same algorithm.
+
+    Raises:
+        ConfigurationError: A checksum is of an algorithm that can't be computed here.
+    """
+    digests = {}
+    for name in [name for name in params if declares_digest(name)]:
+        if name not in _DIGESTS:
+            raise ConfigurationError(
+                f"{name} can't be verified before encryption. Leave it out; pass ChecksumAlgorithm instead."
+            )
+        digests[name] = params.pop(name)
+        algorithm = _DIGESTS[name][1]
+        if name == f"Checksum{params.get('ChecksumAlgorithm', algorithm)}":
+            params["ChecksumAlgorithm"] = algorithm
+        params.setdefault("ChecksumAlgorithm", algorithm)
+    return Declared(params.pop("ContentLength", None), digests)
+
+
+def check_length(source: Source, declared: Declared) -> Declared:
+    """Pass when a source has the declared length, as far as it can tell its length, and not more than can be encrypted.
+
+    Returns the declaration, completed by the length that the source has now: it must still have it at its end.
+
+    Raises:
+        BodyMismatchError: It has another length.
+        ConfigurationError: It is too long for one key and IV.
+    """
+    if source.length is None:
+        return declared
+    if declared.length is not None and declared.length != source.length:
+        raise _wrong_length(declared.length, source.length)
+    if source.length > GCM_MAX_PLAINTEXT_BYTES:
+        raise ConfigurationError(
+            f"The body has {source.length} bytes; AES-GCM encrypts {GCM_MAX_PLAINTEXT_BYTES} (64 GiB) at most."
+        )
+    return Declared(source.length, declared.digests)
+
+
+def declares_digest(name: str) -> bool:
+    """Return whether a parameter of a request, or a field of a response, is a digest of a body."""
+    return name == "ContentMD5" or (name.startswith("Checksum") and name not in _NOT_DIGESTS)

@@ -1,0 +1,207 @@
+"""Where envelopes are: in the metadata of objects, or in instruction files; and what one call may say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from botocore.exceptions import ClientError
+
+from . import envelope as envelopes
+from .envelope import Envelope
+from .exceptions import (
+    ConfigurationError,
+    ConfigurationTypeError,
+    InvalidEnvelopeError,
+    MetadataTooLargeError,
+    UnsupportedOperationError,
+    shown,
+)
+from .keyrings import check_text_map
+from .streams import read_bounded
+
+Params: TypeAlias = dict[str, Any]
+# Sends a request as it is, and returns botocore's response.
+RawCall: TypeAlias = Callable[[str, Params], dict[str, Any]]
+
+CONTEXT_PARAMETER = "EncryptionContext"
+SUFFIX_PARAMETER = "InstructionFileSuffix"
+
+# What every request about an object must repeat, also those that the caller does not see.
+CUSTOMER_KEY_PARAMETERS = ("SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5")
+REPEATED_PARAMETERS = ("RequestPayer", "ExpectedBucketOwner", *CUSTOMER_KEY_PARAMETERS)
+# Whoever may read an object must be able to read its instruction file, which deserves the same protection at rest.
+_INSTRUCTION_FILE_PUT_PARAMETERS = (
+    *REPEATED_PARAMETERS,
+    "ServerSideEncryption",
+    "SSEKMSKeyId",
+    "SSEKMSEncryptionContext",
+    "BucketKeyEnabled",
+    "StorageClass",
+    "ACL",
+    "GrantFullControl",
+    "GrantRead",
+    "GrantReadACP",
+    "GrantWriteACP",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """What one call says beyond boto3's own parameters."""
+
+    encryption_context: Mapping[str, str] | None
+    instruction_file_suffix: str | None
+
+    @classmethod
+    def taken_from(cls, params: Params) -> CallOptions:
+        """Take the extra parameters out of a call's parameters."""
+        suffix = params.pop(SUFFIX_PARAMETER, None)
+        if suffix is not None:
+            check_suffix(suffix)
+        return cls(params.pop(CONTEXT_PARAMETER, None), suffix)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEnvelope:
+    """An envelope as it is to be stored: the object's whole metadata, and perhaps an instruction file and its key."""
+
+    metadata: dict[str, str]
+    instruction_file: bytes | None = None
+    instruction_file_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeStore:
+    """Puts envelopes where a client's options, and one call's, want them, and finds them again."""
+
+    location: str
+    suffix: str
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def check_put(self, params: Params, call: CallOptions) -> None:
+        """Refuse, before anything is sent, an object whose envelope could not be stored.
+
+        Raises:
+            UnsupportedOperationError: The key is that of another object's instruction file.
+            ConfigurationError: The user metadata holds envelope fields.
+            MetadataTooLargeError: There is no room for the envelope.
+        """
+        suffix = self._suffix(call)
+        if str(params["Key"]).endswith(suffix):
+            raise UnsupportedOperationError(
+                f"Keys that end in {shown(suffix)} are instruction files of other objects. Choose another key, or "
+                "another instruction_file_suffix for this client."
+            )
+        in_metadata = self._in_metadata(call)
+        context = call.encryption_context or {}
+        check_text_map(context, "EncryptionContext")
+        room = sum(len(name) + len(value) for name, value in context.items()) if in_metadata else 0
+        _check_size(_user_metadata(params), room)
+
+    def to_store(self, envelope: Envelope, params: Params, call: CallOptions) -> StoredEnvelope:
+        """Return an envelope with the object's user metadata, laid out as it is to be stored."""
+        metadata = _user_metadata(params)
+        if self._in_metadata(call):
+            stored = StoredEnvelope({**metadata, **envelopes.emit(envelope)})
+        else:
+            with_object, body = envelopes.split(envelope)
+            stored = StoredEnvelope({**metadata, **with_object}, body, params["Key"] + self._suffix(call))
+        _check_size(stored.metadata)
+        return stored
+
+    def put_instruction_file(self, raw_call: RawCall, stored: StoredEnvelope, params: Params) -> None:
+        """Store the instruction file of an object, where it has one.
+
+        It goes after the object: what S3 refuses to put must not cost the object that is there its envelope.
+        """
+        if stored.instruction_file is None:
+            return
+        repeated = {name: params[name] for name in _INSTRUCTION_FILE_PUT_PARAMETERS if name in params}
+        own = {
+            "Bucket": params["Bucket"],
+            "Key": stored.instruction_file_key,
+            "Body": bytearray(stored.instruction_file),
+            "Metadata": {envelopes.INSTRUCTION_FILE_MARKER: ""},
+        }
+        raw_call("PutObject", {**repeated, **own})
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def find(self, raw_call: RawCall, metadata: Mapping[str, str], params: Params, call: CallOptions) -> Envelope:
+        """Return an object's envelope: from its metadata, or else (or where a suffix is given) from its instruction
+        file.
+
+        Raises:
+            NotEncryptedError: There is none.
+            InvalidEnvelopeError: There is one, and it can't be used.
+        """
+        names = envelopes.envelope_fields(metadata).keys()
+        elsewhere = call.instruction_file_suffix is not None
+        if not elsewhere and (envelopes.has_envelope(metadata) or not envelopes.may_have_instruction_file(names)):
+            return envelopes.parse(metadata)
+        key = params["Key"] + self._suffix(call)
+        body = _instruction_file(raw_call, key, params)
+        if body is not None:
+            return envelopes.merge(metadata, body)
+        if names or elsewhere:
+            raise InvalidEnvelopeError(
+                f"The object's instruction file {shown(key)} does not exist, so its data key is missing."
+            )
+        return envelopes.parse(metadata)
+
+    def _in_metadata(self, call: CallOptions) -> bool:
+        return self.location == "metadata" and call.instruction_file_suffix is None
+
+    def _suffix(self, call: CallOptions) -> str:
+        return call.instruction_file_suffix or self.suffix
+
+
+def check_suffix(suffix: object) -> None:
+    """Pass when an instruction file suffix makes another key in the same bucket.
+
+    Raises:
+        ConfigurationError: It does not.
+    """
+    if not isinstance(suffix, str):
+        raise ConfigurationTypeError(f"An instruction file suffix must be a str, not {type(suffix).__name__}.")
+    if not suffix or len(suffix) > 256 or not (suffix.isascii() and suffix.isprintable()):
+        raise ConfigurationError("An instruction file suffix must be 1 to 256 printable ASCII characters.")
+
+
+def _instruction_file(raw_call: RawCall, key: str, params: Params) -> bytes | None:
+    repeated = {name: params[name] for name in REPEATED_PARAMETERS if name in params}
+    try:
+        response = raw_call("GetObject", {**repeated, "Bucket": params["Bucket"], "Key": key})
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in ("NoSuchKey", "404"):
+            return None
+        raise
+    return read_bounded(response["Body"], envelopes.MAX_INSTRUCTION_FILE_BYTES)
+
+
+def _user_metadata(params: Params) -> dict[str, str]:
+    """Return the caller's metadata without the envelope of an earlier read, which would contradict the new one.
+
+    Raises:
+        ConfigurationError: It has envelope fields that no read can have returned.
+    """
+    metadata = params.get("Metadata") or {}
+    fields = envelopes.envelope_fields(metadata)
+    if fields and not envelopes.is_complete(fields):
+        raise ConfigurationError(
+            f"Metadata must not contain {shown(', '.join(sorted(fields)))}: these names belong to "
+            "the client's envelope."
+        )
+    return envelopes.without_envelope(metadata)
+
+
+def _check_size(metadata: Mapping[str, str], more_bytes: int = 0) -> None:
+    size = more_bytes + sum(len(str(name)) + len(str(text)) for name, text in metadata.items())
+    if size > envelopes.S3_METADATA_LIMIT_BYTES:
+        raise MetadataTooLargeError(
+            f"User metadata and envelope have {size} bytes, and S3 keeps {envelopes.S3_METADATA_LIMIT_BYTES} with an "
+            'object. envelope_location="instruction_file" stores the envelope in an object of its own.'
+        )

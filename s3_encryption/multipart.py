@@ -1,0 +1,374 @@
+"""Multipart uploads with boto3's own signatures: parts in any order, from many threads, sent again if need be.
+
+All parts together are one AES-GCM ciphertext, bit for bit what a single put would have stored. Each part is encrypted
+in counter mode at its own offset, and hashed apart; Complete combines the hashes into the tag. A part must wait until
+the *sizes* of the parts before it are known, and for nothing else.
+
+S3 takes parts below 5 MiB at the end of an object only. So a part that small is held back: if it turns out to be the
+last one, it is sent with the tag behind it. After a bigger last part the tag goes into a part of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from .algorithms import GCM_MAX_PLAINTEXT_BYTES
+from .bodies import (
+    Declared,
+    EncryptingReader,
+    Guard,
+    Source,
+    check_length,
+    declares_digest,
+    encrypted_in_spool,
+    take_declared,
+)
+from .ciphers import Buffer, ContentKey
+from .engine import Engine
+from .envelope_store import CallOptions, EnvelopeStore, Params, RawCall, StoredEnvelope
+from .exceptions import (
+    BodyChangedError,
+    CipherStateError,
+    ConfigurationError,
+    S3EncryptionClientError,
+    UnsupportedOperationError,
+)
+from .ghash import HashedSegment, SegmentHash, combine
+
+MIN_PART_BYTES = 5 * 1024 * 1024
+MAX_PARTS = 10_000
+# How long a part waits to learn the sizes of the parts before it, and how often it looks whether its transfer was
+# cancelled.
+PART_ORDER_TIMEOUT_SECONDS = 60.0
+_POLL_SECONDS = 0.5
+# Uploads that are neither completed nor aborted keep their keys here; the oldest go when there are more.
+MAX_OPEN_UPLOADS = 10_000
+
+
+@dataclass(slots=True)
+class _Part:
+    """What is known of one part. Its bytes can't change any more: its keystream is used."""
+
+    number: int
+    params: Params
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    guard: Guard = field(default_factory=Guard)
+    length: int | None = None
+    offset: int | None = None
+    segment: HashedSegment | None = None
+    # A part that is held back: its ciphertext.
+    held: IO[bytes] | None = None
+    # What the caller was told, and what S3 said when the part was really sent.
+    etag: str = ""
+    sent: Mapping[str, Any] | None = None
+
+
+class _PartFilter:
+    """Encrypts a part and hashes its ciphertext; at the end, notes the hash with the part."""
+
+    def __init__(self, key: ContentKey, part: _Part) -> None:
+        assert part.offset is not None  # nothing is encrypted before it is known
+        self._part = part
+        self._cipher = key.ctr_filter(part.offset)
+        # A later pass makes the same bytes: no need to hash them again.
+        self._hash = SegmentHash(key, part.offset) if part.segment is None else None
+
+    def update(self, data: Buffer) -> bytes:
+        return self._hashed(self._cipher.update(data))
+
+    def finalize(self) -> bytes:
+        rest = self._hashed(self._cipher.finalize())
+        if self._hash is not None:
+            self._part.segment = self._hash.finish()
+        return rest
+
+    def _hashed(self, ciphertext: bytes) -> bytes:
+        if self._hash is not None:
+            self._hash.update(ciphertext)
+        return ciphertext
+
+
+class _Upload:
+    """One multipart upload: its key, and its parts."""
+
+    def __init__(self, key: ContentKey, stored: StoredEnvelope, params: Params) -> None:
+        self.key = key
+        self.stored = stored
+        self.params = params
+        self.parts: dict[int, _Part] = {}
+        self.completing = threading.Lock()
+        self._process_id = os.getpid()
+        self._changed = threading.Condition()
+        self._aborted = False
+        # The parts up to here have known sizes, and make so many bytes.
+        self._known_parts = 0
+        self._known_bytes = 0
+
+    def check_process(self) -> None:
+        """Refuse to go on in a forked process, where the same keystream would be used twice."""
+        if os.getpid() != self._process_id:
+            raise CipherStateError("A multipart upload can't go on in a process forked after it was started.")
+
+    def part(self, number: int, params: Params) -> _Part:
+        """Return the part of a number, which is new or is sent again."""
+        with self._changed:
+            return self.parts.setdefault(number, _Part(number, params))
+
+    def set_length(self, part: _Part, length: int) -> None:
+        """Note the length of a part, and with it the offsets of those that follow.
+
+        Raises:
+            BodyChangedError: The part was sent before, with another length.
+            ConfigurationError: The object grows beyond what GCM can encrypt.
+        """
+        with self._changed:
+            if part.length not in (None, length):
+                raise _part_changed(part.number)
+            part.length = length
+            while (following := self.parts.get(self._known_parts + 1)) is not None and following.length is not None:
+                following.offset = self._known_bytes
+                self._known_parts += 1
+                self._known_bytes += following.length
+            if sum(p.length or 0 for p in self.parts.values()) > GCM_MAX_PLAINTEXT_BYTES:
+                part.length = None if part.offset is None else length
+                raise ConfigurationError(
+                    f"The parts make more than AES-GCM encrypts under one key: {GCM_MAX_PLAINTEXT_BYTES} bytes "
+                    "(64 GiB)."
+                )
+            self._changed.notify_all()
+
+    def wait_for_offset(self, part: _Part, source: Source) -> None:
+        """Wait until the sizes of all parts before this one are known.
+
+        Raises:
+            UnsupportedOperationError: They did not come in time, or the upload was aborted.
+        """
+        deadline = time.monotonic() + PART_ORDER_TIMEOUT_SECONDS
+        while True:
+            with self._changed:
+                if self._aborted:
+                    raise UnsupportedOperationError("The multipart upload was aborted.")
+                if self._known_parts >= part.number - 1:
+                    part.offset = self._known_bytes if part.offset is None else part.offset
+                    return
+                if time.monotonic() >= deadline:
+                    raise UnsupportedOperationError(
+                        f"Part {part.number} can't be encrypted before the sizes of all parts before it are known, and "
+                        f"part {self._known_parts + 1} did not come in {PART_ORDER_TIMEOUT_SECONDS:.0f} seconds. "
+                        "Upload parts in order, or from as many threads as parts are under way."
+                    )
+                self._changed.wait(_POLL_SECONDS)
+            source.raise_if_cancelled()
+
+    def abort(self) -> None:
+        """Wake whoever waits, and drop what was held back."""
+        with self._changed:
+            self._aborted = True
+            self._changed.notify_all()
+        self.close()
+
+    def close(self) -> None:
+        """Drop what was held back."""
+        for part in self.parts.values():
+            if part.held is not None:
+                part.held.close()
+
+    def tag(self) -> bytes:
+        """Return the tag of the whole object, once all its parts are there."""
+        segments = [part.segment for part in self.parts.values() if part.segment is not None]
+        return combine(self.key, segments, self._known_bytes)
+
+
+class MultipartUploads:
+    """The encrypted multipart uploads of one client that are under way."""
+
+    def __init__(self, engine: Engine, envelopes: EnvelopeStore) -> None:
+        self._engine = engine
+        self._envelopes = envelopes
+        self._lock = threading.Lock()
+        self._uploads: OrderedDict[str, _Upload] = OrderedDict()
+
+    def create_multipart_upload(self, raw_call: RawCall, params: Params) -> Any:
+        """Start an upload, its envelope in the object's metadata, and return S3's answer."""
+        call = CallOptions.taken_from(params)
+        self._envelopes.check_put(params, call)
+        sealed = self._engine.seal(call.encryption_context)
+        if not sealed.content_key.suite.authenticated:
+            raise UnsupportedOperationError("Legacy CBC content can't be written in parts. Use put_object.")
+        stored = self._envelopes.to_store(sealed.envelope, params, call)
+        params["Metadata"] = stored.metadata
+        response = raw_call("CreateMultipartUpload", dict(params))
+        with self._lock:
+            self._uploads[response["UploadId"]] = _Upload(sealed.content_key, stored, params)
+            while len(self._uploads) > MAX_OPEN_UPLOADS:
+                self._uploads.popitem(last=False)[1].close()
+        return response
+
+    def upload_part(self, raw_call: RawCall, params: Params) -> Any:
+        """Send one part encrypted, or hold it back until it is known whether it is the last one."""
+        upload = self._upload(params)
+        number = params["PartNumber"]
+        if not 1 <= number <= MAX_PARTS:
+            return raw_call("UploadPart", {**params, "Body": b""})  # S3 says what is wrong with it
+        source = Source(params.pop("Body", b""))
+        declared = check_length(source, take_declared(params))
+        part = upload.part(number, params)
+        if source.length is not None:
+            upload.set_length(part, source.length)
+        upload.wait_for_offset(part, source)
+        with part.lock:
+            if source.length is None or source.length < MIN_PART_BYTES or number == MAX_PARTS:
+                return self._spooled(raw_call, upload, part, source, declared)
+            reader = EncryptingReader(
+                source,
+                lambda: _PartFilter(upload.key, part),
+                source.length,
+                declared,
+                part.guard,
+            )
+            part.sent = raw_call("UploadPart", {**params, "Body": reader})
+            part.etag = part.sent["ETag"]
+            return part.sent
+
+    def _spooled(self, raw_call: RawCall, upload: _Upload, part: _Part, source: Source, declared: Declared) -> Any:
+        spool = encrypted_in_spool(source, _PartFilter(upload.key, part), declared, part.guard)
+        length = spool.seek(0, os.SEEK_END)
+        spool.seek(0)
+        try:
+            upload.set_length(part, length)
+            if length >= MIN_PART_BYTES and part.number < MAX_PARTS:
+                part.sent = raw_call("UploadPart", {**part.params, "Body": spool})
+                part.etag = part.sent["ETag"]
+                spool.close()
+                return part.sent
+        except BaseException:
+            spool.close()
+            raise
+        if part.held is not None:
+            part.held.close()
+        part.held = spool
+        # S3's own ETag is not known yet; this one stands for it until Complete.
+        part.etag = part.etag or f'"{uuid.uuid4().hex}"'
+        return {"ETag": part.etag, "ResponseMetadata": {"HTTPStatusCode": 200, "HTTPHeaders": {}, "RetryAttempts": 0}}
+
+    def complete_multipart_upload(self, raw_call: RawCall, params: Params) -> Any:
+        """Send the tag, and what was held back, and complete the upload."""
+        upload = self._upload(params)
+        with upload.completing:
+            given = (params.get("MultipartUpload") or {}).get("Parts", [])
+            _check_parts(upload, given)
+            tag_part = self._send_rest(raw_call, upload, params)
+            parts = [_as_sent(upload.parts[entry["PartNumber"]], entry) for entry in given]
+            if tag_part is not None:
+                parts.append(tag_part)
+            # Digests of the whole plaintext say nothing about the ciphertext; S3 has those of the parts.
+            kept = {name: value for name, value in params.items() if not declares_digest(name)}
+            if "MpuObjectSize" in kept:
+                kept["MpuObjectSize"] += upload.key.suite.tag_bytes
+            response = raw_call("CompleteMultipartUpload", {**kept, "MultipartUpload": {"Parts": parts}})
+            self._envelopes.put_instruction_file(raw_call, upload.stored, upload.params)
+        self._forget(params["UploadId"])
+        upload.close()
+        return response
+
+    def _send_rest(self, raw_call: RawCall, upload: _Upload, params: Params) -> dict[str, Any] | None:
+        """Send the parts that were held back, the last one with the tag; return the tag's own part if it needs one."""
+        tag = upload.tag()
+        last = upload.parts[len(upload.parts)]
+        for part in upload.parts.values():
+            if part.held is not None and part.sent is None:
+                if part is last:
+                    # The tag overwrites itself when a failed Complete is called again.
+                    part.held.seek(part.length or 0)
+                    part.held.write(tag)
+                part.held.seek(0)
+                part.sent = raw_call("UploadPart", {**part.params, **_checksum(upload), "Body": part.held})
+        if last.held is not None:
+            return None
+        number = last.number + 1
+        body = {"PartNumber": number, "Body": bytearray(tag)}
+        sent = raw_call("UploadPart", {**last.params, **_checksum(upload), **body})
+        return {"PartNumber": number, "ETag": sent["ETag"], **_digests(sent)}
+
+    def abort_multipart_upload(self, raw_call: RawCall, params: Params) -> Any:
+        """Abort an upload, and forget its key."""
+        upload = self._uploads.get(params["UploadId"])
+        if upload is not None:
+            upload.abort()
+        response = raw_call("AbortMultipartUpload", params)
+        self._forget(params["UploadId"])
+        return response
+
+    def upload_part_copy(self, raw_call: RawCall, params: Params) -> Any:
+        """Refuse to copy foreign bytes into an encrypted upload; leave other uploads alone."""
+        if params.get("UploadId") in self._uploads:
+            raise UnsupportedOperationError(
+                "A part copied inside S3 would not be encrypted under this upload's key. Download it and use "
+                "upload_part."
+            )
+        return raw_call("UploadPartCopy", params)
+
+    def _upload(self, params: Params) -> _Upload:
+        upload = self._uploads.get(params["UploadId"])
+        if upload is None:
+            raise UnsupportedOperationError(
+                "This client did not start the multipart upload, or it is completed or aborted: the key to encrypt its "
+                "parts is only where create_multipart_upload was called."
+            )
+        upload.check_process()
+        return upload
+
+    def _forget(self, upload_id: str) -> None:
+        with self._lock:
+            self._uploads.pop(upload_id, None)
+
+
+def _check_parts(upload: _Upload, given: list[dict[str, Any]]) -> None:
+    """Pass when a caller completes an upload with exactly the parts that were encrypted for it.
+
+    Raises:
+        UnsupportedOperationError: A part is missing, is of another upload, or is not sent yet.
+    """
+    numbers = [entry.get("PartNumber") for entry in given]
+    expected = list(range(1, len(upload.parts) + 1))
+    if not expected:
+        raise UnsupportedOperationError("The multipart upload has no parts: an object, even an empty one, needs one.")
+    if numbers != expected or sorted(upload.parts) != expected:
+        raise UnsupportedOperationError(
+            f"An encrypted object has all parts that were uploaded, in order, without gaps. Uploaded: "
+            f"{len(upload.parts)}, highest number {max(upload.parts)}; given: {len(numbers)}."
+        )
+    for entry in given:
+        part = upload.parts[entry["PartNumber"]]
+        if part.segment is None or not part.etag or str(entry.get("ETag", "")).strip('"') != part.etag.strip('"'):
+            raise UnsupportedOperationError(f"Part {part.number} is not uploaded, or its ETag is not the one returned.")
+
+
+def _as_sent(part: _Part, entry: dict[str, Any]) -> dict[str, Any]:
+    """Return a caller's entry for a part; for one that was held back, with S3's own ETag and checksum."""
+    assert part.sent is not None  # everything was sent before
+    return {**entry, "ETag": part.sent["ETag"], **_digests(part.sent)} if part.held is not None else entry
+
+
+def _digests(response: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in response.items() if declares_digest(name)}
+
+
+def _checksum(upload: _Upload) -> dict[str, Any]:
+    # S3 wants the checksum of every part of an upload that was created with an algorithm.
+    name = "ChecksumAlgorithm"
+    return {name: upload.params[name]} if name in upload.params else {}
+
+
+def _part_changed(number: int) -> S3EncryptionClientError:
+    return BodyChangedError(
+        f"Part {number} was sent before with other content. A part can be sent again only as it was: its keystream is "
+        "used. Abort the upload and start again."
+    )

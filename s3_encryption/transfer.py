@@ -1,0 +1,239 @@
+"""Managed transfers: downloads in parallel ranges of ciphertext, verified before anybody sees them; and upload sources.
+
+Uploads need nothing of their own: s3transfer calls the client's put_object and upload_part, which encrypt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+import stat
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from boto3.s3.transfer import ProgressCallbackInvoker, TransferConfig, create_transfer_manager
+from s3transfer.manager import TransferManager
+from s3transfer.subscribers import BaseSubscriber
+
+from .ciphers import ContentKey, Filter
+from .envelope_store import CallOptions, Params
+from .exceptions import NotEncryptedError
+from .reads import ObjectReader
+from .streams import READ_BYTES
+
+
+class FullReader:
+    """A file-like object whose ``read(size)`` is short only at the end.
+
+    s3transfer takes one read for one part, and what a socket or pipe did not deliver at once would be lost.
+    """
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def read(self, size: int | None = -1) -> Any:
+        """Return ``size`` bytes, or all that is left."""
+        if size is None or size < 0:
+            return self._source.read()
+        piece = self._source.read(size)
+        if not piece or len(piece) >= size:
+            return piece
+        parts = [piece]
+        size -= len(piece)
+        while size > 0 and (piece := self._source.read(size)):
+            parts.append(piece)
+            size -= len(piece)
+        return type(parts[0])().join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """One managed download.
+
+    ``client`` decrypts, ``inner`` is the ordinary client beneath it; ``call_params`` are the call's parameters beyond
+    boto3's own.
+    """
+
+    client: Any
+    inner: Any
+    reader: ObjectReader
+    target: Params
+    extra_args: Mapping[str, Any]
+    call_params: Params
+    callback: Callable[[int], Any] | None
+    config: TransferConfig
+
+    def into_file(self, filename: Any) -> None:
+        """Download into a file. Its name appears, or its old content goes, only when the whole object was verified."""
+        path = Path(os.fspath(filename))
+        if path.exists() and not path.is_file():
+            with path.open("wb") as device:
+                self.into_fileobj(device)
+            return
+        with _new_file(path) as file:
+            self._run(file, writes_unverified=True)
+
+    def into_fileobj(self, fileobj: Any) -> None:
+        """Download into a file-like object, which gets verified bytes only."""
+        self._run(fileobj, writes_unverified=False)
+
+    def _run(self, sink: Any, *, writes_unverified: bool) -> None:
+        self._check_extra_args()
+        head = self.inner.head_object(**self.target, **self.extra_args)
+        length = head["ContentLength"]
+        if length < self.config.multipart_threshold:
+            self._at_once(sink, head)
+            return
+        key = self._content_key(head)
+        if key is None or not key.suite.authenticated:
+            self._at_once(sink, head)
+            return
+        filter = key.decryptor(release_unverified=True)
+        if writes_unverified:
+            self._fetch_ranges(_Sink(sink, filter), head, key)
+        else:
+            self._verified(sink, head, key)
+
+    def _at_once(self, sink: Any, head: Mapping[str, Any]) -> None:
+        """Download by one get_object: it decides, as always, what may be released."""
+        body = self.client.get_object(**self.target, **{**self.extra_args, "IfMatch": head["ETag"]})["Body"]
+        with contextlib.closing(body):
+            while piece := body.read(READ_BYTES):
+                sink.write(piece)
+                if self.callback is not None:
+                    self.callback(len(piece))
+
+    def _content_key(self, head: Mapping[str, Any]) -> ContentKey | None:
+        """Return the object's content key; None for a plaintext object, which get_object accepts or refuses."""
+        params = {**self.target, **self.extra_args, **self.call_params}
+        call = CallOptions.taken_from(params)
+        raw_call = self.inner._make_api_call
+        try:
+            envelope = self.reader.envelopes.find(raw_call, head.get("Metadata", {}), params, call)
+        except NotEncryptedError:
+            return None
+        return self.reader.engine.open(envelope, call.encryption_context)
+
+    def _verified(self, sink: Any, head: Mapping[str, Any], key: ContentKey) -> None:
+        """Fetch the object in ranges and write it when it is verified: from memory, or from a spool of ciphertext."""
+        if head["ContentLength"] <= self.reader.options.buffer_size:
+            held = _Sink(_Nowhere(), key.decryptor())
+            self._fetch_ranges(held, head, key)
+            sink.write(held.last)
+            return
+        with tempfile.TemporaryFile() as spool:
+            check = _Sink(_Nowhere(), key.decryptor(release_unverified=True), spool)
+            self._fetch_ranges(check, head, key)
+            spool.seek(0)
+            out = _Sink(sink, key.decryptor(release_unverified=True))
+            while piece := spool.read(READ_BYTES):
+                out.write(piece)
+            out.finish()
+
+    def _fetch_ranges(self, sink: _Sink, head: Mapping[str, Any], key: ContentKey) -> None:
+        subscribers: list[Any] = [_KnownObject(head["ContentLength"], head["ETag"])]
+        if self.callback is not None:
+            plaintext_length = key.suite.plaintext_length(head["ContentLength"])
+            subscribers.append(ProgressCallbackInvoker(_Clamped(self.callback, plaintext_length or 0)))
+        with create_transfer_manager(self.inner, _classic(self.config)) as manager:
+            future = manager.download(
+                self.target["Bucket"],
+                self.target["Key"],
+                sink,
+                dict(self.extra_args),
+                subscribers,
+            )
+            future.result()
+        sink.finish()
+
+    def _check_extra_args(self) -> None:
+        allowed = TransferManager.ALLOWED_DOWNLOAD_ARGS
+        for name in self.extra_args:
+            if name not in allowed:
+                # s3transfer's own words, for the downloads that it does not see.
+                raise ValueError(f"Invalid extra_args key '{name}', must be one of: {', '.join(allowed)}")
+
+
+class _Sink:
+    """What s3transfer writes ciphertext to, in order: decrypts it and passes it on."""
+
+    def __init__(self, target: Any, filter: Filter, spool: IO[bytes] | None = None) -> None:
+        self._target = target
+        self._filter = filter
+        self._spool = spool
+        self.last = b""
+
+    def write(self, data: bytes) -> None:
+        if self._spool is not None:
+            self._spool.write(data)
+        self._target.write(self._filter.update(data))
+
+    def finish(self) -> None:
+        self.last = self._filter.finalize()
+        self._target.write(self.last)
+
+
+class _Nowhere:
+    """A file that forgets."""
+
+    def write(self, data: bytes) -> None:
+        """Forget."""
+
+
+class _KnownObject(BaseSubscriber):  # type: ignore[misc]
+    """Tells s3transfer size and ETag, so that it need not ask, and every range is of the same object."""
+
+    def __init__(self, size: int, etag: str) -> None:
+        self._size = size
+        self._etag = etag
+
+    def on_queued(self, future: Any, **kwargs: Any) -> None:
+        future.meta.provide_transfer_size(self._size)
+        future.meta.provide_object_etag(self._etag)
+
+
+class _Clamped:
+    """Progress in plaintext bytes: of a ciphertext that is longer, the last bytes don't count."""
+
+    def __init__(self, callback: Callable[[int], Any], plaintext_length: int) -> None:
+        self._callback = callback
+        self._limit = plaintext_length
+        self._seen = 0
+
+    def __call__(self, bytes_amount: int) -> None:
+        before = min(self._seen, self._limit)
+        self._seen += bytes_amount
+        change = min(self._seen, self._limit) - before
+        if change:
+            self._callback(change)
+
+
+@contextlib.contextmanager
+def _new_file(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a file that gets its name at the end, if all went well; until then nobody else may read it."""
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with temporary.open("xb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            temporary.chmod(0o600)
+            yield file
+        temporary.chmod(mode)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _classic(config: TransferConfig) -> TransferConfig:
+    """Return a configuration that never chooses the CRT transfer client, which can't write to a sink in order."""
+    config = copy.copy(config)
+    config.preferred_transfer_client = "classic"
+    return config
