@@ -170,7 +170,7 @@ class Declared:
 
 
 def _wrong_length(expected: int, actual: int) -> BodyMismatchError:
-    return BodyMismatchError(f"The body was to have {expected} bytes, and has {actual}.")
+    return BodyMismatchError(f"The body was to have {expected} bytes (ContentLength), and has {actual}.")
 
 
 class DeclarationCheck:

@@ -19,7 +19,6 @@ from .envelope import Envelope
 from .envelope_store import CallOptions, EnvelopeStore, Params, RawCall
 from .exceptions import (
     DecryptionError,
-    InvalidEnvelopeError,
     NotEncryptedError,
     PolicyError,
     S3EncryptionClientError,
@@ -98,20 +97,18 @@ class ObjectReader:
             if not self.options.allow_plaintext_reads:
                 raise
             return get.as_requested()
-        content_key = self.engine.open(envelope, call.encryption_context)
-        if get.status == 206 and get.requested is not None:
-            return self._decrypted_range(get, envelope, content_key)
-        if get.status != 200:
-            raise UnsupportedOperationError(f"S3 answered a request for the whole object with status {get.status}.")
-        return self._decrypted_whole(get.response, envelope, content_key, get.params)
+        if get.status == 200:
+            key = self.engine.open(envelope, call.encryption_context)
+            return self._whole(get, envelope, key)
+        part = self._received_part(get, envelope)
+        key = self.engine.open(envelope, call.encryption_context)
+        if part.is_whole:
+            length = part.plaintext_length or 0
+            return {**self._whole(get, envelope, key), "ContentRange": content_range(0, length, length)}
+        return self._cbc_range(get, envelope, key, part) if part.span is None else self._range(get, part, key)
 
-    def _decrypted_whole(
-        self,
-        response: dict[str, Any],
-        envelope: Envelope,
-        content_key: ContentKey,
-        params: Params,
-    ) -> dict[str, Any]:
+    def _whole(self, get: _Get, envelope: Envelope, content_key: ContentKey) -> dict[str, Any]:
+        response = get.response
         ciphertext_length = response.get("ContentLength")
         plaintext_length = None
         if ciphertext_length is not None:
@@ -127,7 +124,7 @@ class ObjectReader:
             ciphertext_length=ciphertext_length,
             buffer_size=self.options.buffer_size,
             release_unverified=self.options.enable_delayed_authentication,
-            on_error=partial(_locate, params),
+            on_error=partial(_locate, get.params),
         )
         changes: dict[str, Any] = {"Body": StreamingBody(stream, _as_header(plaintext_length))}
         shown_length = plaintext_length
@@ -139,48 +136,51 @@ class ObjectReader:
 
     # --- get, a range -------------------------------------------------------------------------------------------------
 
-    def _decrypted_range(self, get: _Get, envelope: Envelope, content_key: ContentKey) -> dict[str, Any]:
+    def _received_part(self, get: _Get, envelope: Envelope) -> _Part:
+        """Return what part of the object has come; refuse it, before its key is asked for, if it may not be read.
+
+        Raises:
+            PolicyError: It is not the whole object, and unverified ranges are not allowed.
+            ClientError: There is no such range in the plaintext.
+        """
         received = parse_content_range(get.response.get("ContentRange"))
         if received is None or get.requested is None:
-            raise InvalidEnvelopeError("S3 answered a range request without a usable Content-Range.")
+            raise UnsupportedOperationError(f"S3 answered with status {get.status} and a part that was not asked for.")
         start, stop, ciphertext_length = received
         plaintext_length = envelope.suite.plaintext_length(ciphertext_length)
-        if plaintext_length is None:
-            return self._cbc_range(get, envelope, content_key, ciphertext_length)
-        span = get.requested.span(plaintext_length)
-        if span is None:
-            raise _invalid_range(plaintext_length, get.response)
-        if span == (0, plaintext_length):
-            if (start, stop) != (0, ciphertext_length):
-                raise DecryptionError
-            whole = self._decrypted_whole(get.response, envelope, content_key, get.params)
-            return {**whole, "ContentRange": content_range(*span, plaintext_length)}
-        if not self.options.enable_unauthenticated_ranges:
-            raise _range_refused()
-        if start != span[0] or stop < span[1]:
+        span = None
+        if plaintext_length is not None:
+            span = get.requested.span(plaintext_length)
+            if span is None:
+                raise _invalid_range(plaintext_length, get.response)
+        part = _Part(start, stop, ciphertext_length, span, plaintext_length)
+        if span == (0, plaintext_length) and not part.is_whole:
+            # All was asked for: an answer without the tag must not turn a verified read into an unverified one.
             raise DecryptionError
-        window = _Window(content_key.ctr_filter(start), 0, span[1] - span[0], input_bytes=span[1] - start)
-        return self._range_response(get, get.response, span, plaintext_length, window)
+        if part.is_whole or self.options.enable_unauthenticated_ranges:
+            return part
+        raise _range_refused()
 
-    def _cbc_range(
-        self,
-        get: _Get,
-        envelope: Envelope,
-        content_key: ContentKey,
-        ciphertext_length: int,
-    ) -> dict[str, Any]:
+    def _range(self, get: _Get, part: _Part, key: ContentKey) -> dict[str, Any]:
+        assert part.span is not None  # CBC ranges go another way
+        assert part.plaintext_length is not None
+        first, last = part.span
+        if part.start != first or part.stop < last:
+            raise DecryptionError
+        window = _Window(key.ctr_filter(first), 0, last - first, input_bytes=last - first)
+        return self._range_response(get, get.response, part.span, part.plaintext_length, window)
+
+    def _cbc_range(self, get: _Get, envelope: Envelope, key: ContentKey, part: _Part) -> dict[str, Any]:
         """Answer a range of a CBC object by further requests: its padding tells its length, its blocks the rest."""
-        if not self.options.enable_unauthenticated_ranges:
-            raise _range_refused()
-        assert get.requested is not None
-        plaintext_length = self._cbc_plaintext_length(get, content_key, ciphertext_length)
+        assert get.requested is not None  # otherwise no part would have come
+        plaintext_length = self._cbc_plaintext_length(get, key, part.ciphertext_length)
         span = get.requested.span(plaintext_length)
         if span is None:
             raise _invalid_range(plaintext_length, get.response)
-        start, stop = cbc_ciphertext_span(*span, ciphertext_length)
+        start, stop = cbc_ciphertext_span(*span, part.ciphertext_length)
         response = get.again(ByteRange(start, stop))
         previous_block = envelope.iv if span[0] < BLOCK_BYTES else response["Body"].read(BLOCK_BYTES)
-        filter = content_key.cbc_range_decryptor(previous_block, last=stop == ciphertext_length)
+        filter = key.cbc_range_decryptor(previous_block, last=stop == part.ciphertext_length)
         window = _Window(filter, span[0] % BLOCK_BYTES, span[1] - span[0])
         return self._range_response(get, response, span, plaintext_length, window)
 
@@ -244,6 +244,23 @@ class _Get:
     def as_requested(self) -> dict[str, Any]:
         """Return the answer to the request as the caller made it: for a plaintext object, whose range was widened."""
         return self.response if self.requested is None else self.again(self.requested)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of the ciphertext, as S3 sent it, and the span of plaintext that was asked for (None: not known yet)."""
+
+    start: int
+    stop: int
+    ciphertext_length: int
+    span: tuple[int, int] | None
+    plaintext_length: int | None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the object was asked for and sent, so that it can be verified."""
+        asked = self.span is not None and self.span == (0, self.plaintext_length)
+        return asked and (self.start, self.stop) == (0, self.ciphertext_length)
 
 
 class _Window:
