@@ -7,6 +7,7 @@ boto3 adds to a client besides its operations are overridden below where they ne
 from __future__ import annotations
 
 import contextlib
+import io
 import operator
 import warnings
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,7 @@ from .exceptions import (
     UnsupportedOperationError,
     shown,
 )
+from .files import open_object
 from .keyrings import AesKeyring, Keyring, RsaKeyring
 from .multipart import MultipartUploads
 from .reads import ObjectReader, ReadOptions
@@ -323,6 +325,22 @@ class S3EncryptionClient(_Client):
             callback,
             config or TransferConfig(),
         )
+
+    def open(self, Bucket: str, Key: str, **params: Any) -> io.BufferedReader:
+        """Return an object as a seekable binary file, for whatever needs to seek: zipfile, tarfile, pandas, pyarrow.
+
+        With ``enable_unauthenticated_ranges`` only what is read is fetched, in ranges that nothing verifies. Otherwise
+        the first read fetches the whole ciphertext and verifies it; what is beyond ``buffer_size`` is kept in a
+        temporary file, as ciphertext. The object is pinned by its ETag, and its data key is unwrapped once.
+
+        Args:
+            Bucket: The bucket's name.
+            Key: The object's key.
+            params: Further parameters of ``get_object``: VersionId, EncryptionContext, SSECustomerKey ...
+        """
+        with _located(Bucket, Key):
+            params = {"Bucket": Bucket, "Key": Key, **params}
+            return open_object(self._handlers.reader, self._inner._make_api_call, params)
 
     def copy(
         self,

@@ -62,6 +62,11 @@ class CallOptions:
             check_suffix(suffix)
         return cls(params.pop(CONTEXT_PARAMETER, None), suffix)
 
+    def as_params(self) -> Params:
+        """Return them as parameters again."""
+        both = {CONTEXT_PARAMETER: self.encryption_context, SUFFIX_PARAMETER: self.instruction_file_suffix}
+        return {name: value for name, value in both.items() if value is not None}
+
 
 @dataclass(frozen=True, slots=True)
 class StoredEnvelope:

@@ -1,0 +1,165 @@
+"""An encrypted object as a seekable, read-only file: for zipfile, tarfile, pandas, pyarrow, and whatever else seeks.
+
+The data key is unwrapped once for a file. Where unauthenticated ranges are allowed, only what is read is fetched.
+Otherwise the whole ciphertext is fetched at the first read, verified, and kept (in memory, or in an unlinked temporary
+file), and reads decrypt from there.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Callable
+from contextlib import closing
+from typing import IO, Any
+
+from .ciphers import ContentKey
+from .envelope import Envelope
+from .envelope_store import CallOptions, Params, RawCall
+from .exceptions import DecryptionError, UnsupportedOperationError
+from .ranges import ByteRange
+from .reads import ObjectReader
+from .streams import READ_BYTES
+
+# Returns the bytes of the ciphertext in a span.
+ReadSpan = Callable[[int, int], bytes]
+
+_READ_AHEAD_BYTES = 1024 * 1024
+
+
+class _ObjectFile(io.RawIOBase):
+    """The raw file under the buffer: every read decrypts from where it starts."""
+
+    def __init__(self, key: ContentKey, length: int, read_span: ReadSpan, close: Callable[[], None]) -> None:
+        super().__init__()
+        self._key = key
+        self._length = length
+        self._read_span = read_span
+        self._close = close
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._length}[whence]
+        if start + offset < 0:
+            raise ValueError(f"negative seek value {start + offset}")
+        self._position = start + offset
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        stop = min(self._position + len(buffer), self._length)
+        if stop <= self._position:
+            return 0
+        ciphertext = self._read_span(self._position, stop)
+        if len(ciphertext) != stop - self._position:
+            raise DecryptionError
+        filter = self._key.ctr_filter(self._position)
+        plaintext = filter.update(ciphertext) + filter.finalize()
+        buffer[: len(plaintext)] = plaintext
+        self._position = stop
+        return len(plaintext)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._close()
+        super().close()
+
+
+def open_object(reader: ObjectReader, raw_call: RawCall, params: Params) -> io.BufferedReader:
+    """Return an encrypted object as a seekable binary file.
+
+    Raises:
+        UnsupportedOperationError: The object is legacy CBC and too long to be held in memory.
+        S3EncryptionClientError: As for get_object.
+    """
+    call = CallOptions.taken_from(params)
+    head = raw_call("HeadObject", dict(params))
+    envelope = reader.envelopes.find(raw_call, head.get("Metadata", {}), params, call)
+    ciphertext_length = head["ContentLength"]
+    length = envelope.suite.plaintext_length(ciphertext_length)
+    pinned = {**params, "IfMatch": head["ETag"]}
+    if length is None:
+        return _cbc_file(reader, raw_call, pinned, call, ciphertext_length)
+    key = reader.engine.open(envelope, call.encryption_context)
+    if reader.options.enable_unauthenticated_ranges:
+        raw = _ObjectFile(key, length, lambda start, stop: _fetch(raw_call, pinned, start, stop), lambda: None)
+    else:
+        spool = _Spool(raw_call, pinned, envelope, key, reader.options.buffer_size)
+        raw = _ObjectFile(key, length, spool.read_span, spool.close)
+    return io.BufferedReader(raw, _READ_AHEAD_BYTES)
+
+
+class _Spool:
+    """The ciphertext of an object, fetched and verified at the first read."""
+
+    def __init__(
+        self,
+        raw_call: RawCall,
+        params: Params,
+        envelope: Envelope,
+        key: ContentKey,
+        buffer_size: int,
+    ) -> None:
+        self._raw_call = raw_call
+        self._params = params
+        self._suite = envelope.suite
+        self._key = key
+        self._buffer_size = buffer_size
+        self._file: IO[bytes] | None = None
+
+    def read_span(self, start: int, stop: int) -> bytes:
+        """Return a span of the ciphertext, after all of it was verified."""
+        if self._file is None:
+            self._file = self._verified()
+        self._file.seek(start)
+        return self._file.read(stop - start)
+
+    def close(self) -> None:
+        """Drop the ciphertext."""
+        if self._file is not None:
+            self._file.close()
+
+    def _verified(self) -> IO[bytes]:
+        file = tempfile.SpooledTemporaryFile(max_size=self._buffer_size)  # noqa: SIM115 - closed with the object's file
+        filter = self._key.decryptor(release_unverified=True)
+        try:
+            with closing(self._raw_call("GetObject", self._params)["Body"]) as body:
+                while piece := body.read(READ_BYTES):
+                    filter.update(piece)
+                    file.write(piece)
+            filter.finalize()
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+
+def _fetch(raw_call: RawCall, params: Params, start: int, stop: int) -> bytes:
+    response = raw_call("GetObject", {**params, "Range": str(ByteRange(start, stop))})
+    with closing(response["Body"]) as body:
+        return bytes(body.read())
+
+
+def _cbc_file(
+    reader: ObjectReader,
+    raw_call: RawCall,
+    params: Params,
+    call: CallOptions,
+    ciphertext_length: int,
+) -> io.BufferedReader:
+    if ciphertext_length > reader.options.buffer_size:
+        raise UnsupportedOperationError(
+            f"A legacy CBC object of {ciphertext_length} bytes can't be opened as a file: its plaintext would have to be "
+            "held in memory. Raise buffer_size, or read it with get_object."
+        )
+    body = reader.get_object(raw_call, {**params, **call.as_params()})["Body"]
+    with closing(body):
+        return io.BufferedReader(io.BytesIO(body.read()))
