@@ -12,7 +12,8 @@ import hashlib
 import io
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -21,7 +22,9 @@ from .ciphers import BlockMac, Buffer, Filter
 from .exceptions import BodyChangedError, BodyMismatchError, ConfigurationError, ConfigurationTypeError
 
 # How much is read, encrypted and remembered by a digest at a time.
-BLOCK_BYTES = 256 * 1024
+BLOCK_BYTES = 512 * 1024
+# From this size on, a file is read and encrypted by a second thread, one block ahead of the network.
+_AHEAD_BYTES = 4 * 1024 * 1024
 # Up to this size the ciphertext is held in memory: encrypting once is then cheaper than a reader that can start again.
 SMALL_BODY_BYTES = 1024 * 1024
 # Up to this size a ciphertext that must be kept is kept in memory. The held last part of a multipart upload fits in.
@@ -38,6 +41,8 @@ class Source:
     def __init__(self, body: Any) -> None:
         if isinstance(body, str):
             body = body.encode("utf-8")
+        # Bytes can't change between two passes.
+        self.immutable = isinstance(body, bytes)
         if isinstance(body, (bytes, bytearray)):
             body = io.BytesIO(body)
         if not callable(getattr(body, "read", None)):
@@ -51,6 +56,12 @@ class Source:
         self._left = self.length
         # What was read ahead, to see whether the source is small.
         self._ahead = b""
+
+    @property
+    def can_be_read_ahead(self) -> bool:
+        """Whether a second thread may read it, and is worth it: other objects than files may belong to their thread."""
+        plain = isinstance(self.body, (io.BytesIO, io.BufferedReader, io.FileIO))
+        return plain and self.length is not None and self.length >= _AHEAD_BYTES
 
     def _measure(self, base: int) -> int:
         self.body.seek(0, io.SEEK_END)
@@ -201,12 +212,18 @@ class DeclarationCheck:
                 raise BodyMismatchError(f"The body does not have the declared {name}.")
 
 
-def encrypted_blocks(source: Source, filter: Filter, declared: Declared, guard: Guard) -> Iterator[bytes]:
+def encrypted_blocks(
+    source: Source,
+    filter: Filter,
+    declared: Declared,
+    guard: Guard | None,
+) -> Generator[bytes, None, None]:
     """Yield the ciphertext of a source. Its end is released only after all checks of the plaintext have passed."""
     check = declared.new_check()
     last = b""
     for index, block in enumerate(source.blocks()):
-        guard.check(index, block)
+        if guard is not None:
+            guard.check(index, block)
         check.update(block)
         output = filter.update(block)
         if last and output:
@@ -227,7 +244,7 @@ class EncryptingReader(io.RawIOBase):
         new_filter: Makes the encrypting filter, anew for each pass.
         ciphertext_length: The length in bytes of all that the filter will make of the source.
         declared: What each pass is compared with.
-        guard: Shared by all readers that use the same keystream.
+        guard: Shared by all readers that use the same keystream; None if the source can't change, and there is but one.
     """
 
     def __init__(
@@ -236,7 +253,7 @@ class EncryptingReader(io.RawIOBase):
         new_filter: Callable[[], Filter],
         ciphertext_length: int,
         declared: Declared,
-        guard: Guard,
+        guard: Guard | None,
     ) -> None:
         super().__init__()
         self._source = source
@@ -265,20 +282,24 @@ class EncryptingReader(io.RawIOBase):
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._length}[whence]
         self._position = max(0, start + offset)
         if self._position < self._taken:
+            self._blocks.close()
             # At once, and not with the next read: s3transfer counts what is read again from here on as progress.
             self._source.rewind()
             self._start()
         return self._position
 
     def read(self, size: int | None = -1) -> bytes:
-        """Return ``size`` bytes of ciphertext, fewer only at the end."""
+        """Return at most ``size`` bytes of ciphertext: what is left of a block, so that nothing is copied together.
+
+        All that is left for None or a negative size; nothing at the end only.
+        """
         if self._failure is not None:
             raise self._failure
-        left = max(0, self._length - self._position)
-        size = left if size is None or size < 0 else min(size, left)
         try:
+            if size is None or size < 0:
+                return b"".join(iter(lambda: self.read(BLOCK_BYTES), b""))
             self._skip_to(self._position)
-            data = self._take(size)
+            data = self._take(min(size, max(0, self._length - self._position)))
         except Exception as error:
             self._failure = error
             raise
@@ -299,7 +320,8 @@ class EncryptingReader(io.RawIOBase):
         self._source.signal("signal_not_transferring")
 
     def _start(self) -> None:
-        self._blocks = encrypted_blocks(self._source, self._new_filter(), self._declared, self._guard)
+        blocks = encrypted_blocks(self._source, self._new_filter(), self._declared, self._guard)
+        self._blocks = _made_ahead(blocks) if self._source.can_be_read_ahead else blocks
         self._block = memoryview(b"")
         self._taken = 0
 
@@ -308,16 +330,22 @@ class EncryptingReader(io.RawIOBase):
             self._take(min(position - self._taken, BLOCK_BYTES))
 
     def _take(self, size: int) -> bytes:
-        parts = []
-        while size > 0:
-            if not self._block:
-                self._block = memoryview(next(self._blocks))
-            part = self._block[:size]
-            self._block = self._block[size:]
-            self._taken += len(part)
-            size -= len(part)
-            parts.append(part)
-        return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+        """Return up to ``size`` bytes of the current block, which is the next one if it was used up."""
+        if not self._block and size:
+            self._block = memoryview(next(self._blocks))
+        part = self._block[:size]
+        self._block = self._block[size:]
+        self._taken += len(part)
+        return bytes(part)
+
+
+def _made_ahead(blocks: Iterator[bytes]) -> Generator[bytes, None, None]:
+    """Yield the blocks of an iterator, each made by a second thread while the one before it is sent."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        following = pool.submit(next, blocks, None)
+        while (block := following.result()) is not None:
+            following = pool.submit(next, blocks, None)
+            yield block
 
 
 def encrypted_in_spool(source: Source, filter: Filter, declared: Declared, guard: Guard) -> IO[bytes]:
@@ -348,6 +376,11 @@ class _Crc32:
 
     def digest(self) -> bytes:
         return self._value.to_bytes(4, "big")
+
+
+def crc32_of(data: Buffer) -> str:
+    """Return the CRC-32 of some bytes as S3's headers have it."""
+    return base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode("ascii")
 
 
 def _md5() -> Any:

@@ -193,7 +193,7 @@ class S3EncryptionClient(_Client):
         self._inner = inner
         self._handlers = Handlers(
             reader=ObjectReader(engine, envelopes, read_options),
-            writer=ObjectWriter(engine, envelopes),
+            writer=ObjectWriter(engine, envelopes, _adds_crc32(inner)),
             uploads=MultipartUploads(engine, envelopes),
             copies=ObjectCopier(envelopes),
         )
@@ -422,6 +422,10 @@ def _local_keyring(keyring: Keyring | None, aes_key: bytes | None, rsa_key: Any)
     if rsa_key is not None:
         return RsaKeyring(rsa_key)
     return keyring
+
+
+def _adds_crc32(client: Any) -> bool:
+    return getattr(client.meta.config, "request_checksum_calculation", None) == "when_supported"
 
 
 def _envelope_store(location: object, suffix: str) -> EnvelopeStore:

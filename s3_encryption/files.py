@@ -157,8 +157,8 @@ def _cbc_file(
 ) -> io.BufferedReader:
     if ciphertext_length > reader.options.buffer_size:
         raise UnsupportedOperationError(
-            f"A legacy CBC object of {ciphertext_length} bytes can't be opened as a file: its plaintext would have to be "
-            "held in memory. Raise buffer_size, or read it with get_object."
+            f"A legacy CBC object of {ciphertext_length} bytes can't be opened as a file: its plaintext "
+            "would have to be held in memory. Raise buffer_size, or read it with get_object."
         )
     body = reader.get_object(raw_call, {**params, **call.as_params()})["Body"]
     with closing(body):

@@ -12,6 +12,7 @@ from .bodies import (
     Guard,
     Source,
     check_length,
+    crc32_of,
     encrypted_in_spool,
     take_declared,
 )
@@ -27,6 +28,8 @@ class ObjectWriter:
 
     engine: Engine
     envelopes: EnvelopeStore
+    # Whether botocore would add a CRC-32 to a request that asks for no other checksum.
+    adds_crc32: bool
 
     def put_object(self, raw_call: RawCall, params: Params) -> Any:
         """Store an object encrypted, and return S3's answer."""
@@ -45,23 +48,30 @@ class ObjectWriter:
         sealed = self.engine.seal(call.encryption_context)
         stored = self.envelopes.to_store(sealed.envelope, params, call)
         params["Metadata"] = stored.metadata
-        with _encrypted(source, small, sealed.content_key, declared) as body:
-            response = raw_call("PutObject", {**params, "Body": body})
+        if small is not None:
+            response = raw_call("PutObject", {**params, **self._small_body(sealed.content_key, small, params)})
+        else:
+            with _large_body(source, sealed.content_key, declared) as body:
+                response = raw_call("PutObject", {**params, "Body": body})
         self.envelopes.put_instruction_file(raw_call, stored, params)
         return response
 
+    def _small_body(self, key: ContentKey, plaintext: bytes, params: Params) -> Params:
+        """Return the parameters of a body that is encrypted at once.
 
-def _encrypted(
-    source: Source,
-    small: bytes | None,
-    key: ContentKey,
-    declared: Declared,
-) -> contextlib.AbstractContextManager[Any]:
-    """Return what to send for a source: from memory, from a temporary file, or made while it is sent."""
-    if small is not None:
-        # A bytearray goes out at once; before bytes, botocore would ask the server for leave ("Expect: 100-continue").
-        return contextlib.nullcontext(bytearray(key.encrypt(small)))
+        Its checksum goes into a header: botocore would put it behind the body, in chunks. And it is a bytearray: before
+        bytes, botocore would ask the server for leave ("Expect: 100-continue") and wait for the answer.
+        """
+        body = bytearray(key.encrypt(plaintext))
+        algorithm = params.get("ChecksumAlgorithm", "CRC32" if self.adds_crc32 else None)
+        crc32 = {"ChecksumCRC32": crc32_of(body)} if algorithm == "CRC32" else {}
+        return {"Body": body, **crc32}
+
+
+def _large_body(source: Source, key: ContentKey, declared: Declared) -> contextlib.AbstractContextManager[Any]:
+    """Return what to send for a large source: from a temporary file, or made while it is sent."""
     if source.length is None:
         return encrypted_in_spool(source, key.encryptor(), declared, Guard())
     length = key.suite.ciphertext_length(source.length)
-    return contextlib.nullcontext(EncryptingReader(source, key.encryptor, length, declared, Guard()))
+    guard = None if source.immutable else Guard()
+    return contextlib.nullcontext(EncryptingReader(source, key.encryptor, length, declared, guard))
