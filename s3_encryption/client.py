@@ -355,16 +355,16 @@ class S3EncryptionClient(_Client):
         """Copy an object inside S3, as boto3's ``copy`` does: the copy has its source's envelope."""
         source_client = SourceClient._inner if isinstance(SourceClient, S3EncryptionClient) else SourceClient
         params = {"CopySource": CopySource, "Bucket": Bucket, "Key": Key}
-        own = frozenset(params)
         with _located(Bucket, Key):
-            # On the inner client: this one tells plaintext lengths, by which the end of the ciphertext would be cut
-            # off.
-            head = (source_client or self._inner)._make_api_call
-            merged = self._handlers.copies.with_envelope(head, {**params, **(ExtraArgs or {})})
-            # A managed copy pins its source by itself.
-            extra_args = {n: v for n, v in merged.items() if n not in own and n != "CopySourceIfMatch"}
-            self._inner.copy(CopySource, Bucket, Key, extra_args, Callback, source_client, Config)
-            self._handlers.copies.copy_instruction_file(self._inner._make_api_call, params)
+            # On the inner client: this one tells plaintext lengths, which would cut off the end of the ciphertext.
+            copies, head = self._handlers.copies, (source_client or self._inner)._make_api_call
+            source = copies.source_of(head, {**params, **(ExtraArgs or {})})
+            kept = source.kept_in(dict(ExtraArgs or {}))
+            if "CopySourceIfMatch" not in (ExtraArgs or {}):
+                # A managed copy pins its source by itself.
+                kept.pop("CopySourceIfMatch", None)
+            self._inner.copy(CopySource, Bucket, Key, kept, Callback, source_client, Config)
+            copies.copy_instruction_file(self._inner._make_api_call, params, source)
 
     def generate_presigned_url(
         self,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
 
 from botocore.exceptions import ClientError
 
 from . import envelope as envelopes
-from .envelope_store import EnvelopeStore, Params, RawCall
+from .envelope_store import REPEATED_PARAMETERS, EnvelopeStore, Params, RawCall
 
 # How a copy names, for its source, what a request about the source would say.
 _SOURCE_PARAMETERS = {
@@ -30,44 +30,60 @@ class ObjectCopier:
 
     def copy_object(self, raw_call: RawCall, params: Params) -> Any:
         """Copy an object with its envelope, also where its metadata is replaced, and return S3's answer."""
-        response = raw_call("CopyObject", self.with_envelope(raw_call, params))
-        self.copy_instruction_file(raw_call, params)
+        source = self.source_of(raw_call, params)
+        response = raw_call("CopyObject", source.kept_in(params))
+        self.copy_instruction_file(raw_call, params, source)
         return response
 
-    def with_envelope(self, raw_call: RawCall, params: Params) -> Params:
-        """Return a copy's parameters such that the copy has its source's envelope."""
-        if params.get("MetadataDirective") != "REPLACE":
-            return params
-        source = _source(params)
+    def source_of(self, raw_call: RawCall, params: Params) -> CopySource:
+        """Return what a copy must know of its source."""
+        address = _address(params)
         repeated = {to: params[name] for name, to in _SOURCE_PARAMETERS.items() if name in params}
-        head = raw_call("HeadObject", {**repeated, **source})
-        envelope = envelopes.envelope_fields(head.get("Metadata", {}))
-        own = envelopes.without_envelope(params.get("Metadata") or {})
-        pinned = {"CopySourceIfMatch": head["ETag"]} if envelope else {}
-        return {**pinned, **params, "Metadata": {**own, **envelope}}
+        head = raw_call("HeadObject", {**repeated, **address})
+        return CopySource(address, head["ETag"], envelopes.envelope_fields(head.get("Metadata", {})))
 
-    def copy_instruction_file(self, raw_call: RawCall, params: Params) -> None:
-        """Copy the source's instruction file too, where this client keeps envelopes in such files."""
-        if self.envelopes.location != "instruction_file":
+    def copy_instruction_file(self, raw_call: RawCall, params: Params, source: CopySource) -> None:
+        """Copy the source's instruction file too, if its envelope is in one."""
+        if envelopes.has_envelope(source.fields):
             return
-        source = _source(params)
-        source.pop("VersionId", None)
-        source["Key"] += self.envelopes.suffix
+        suffix = self.envelopes.suffix
+        address = {"Bucket": source.address["Bucket"], "Key": source.address["Key"] + suffix}
+        target = {"Bucket": params["Bucket"], "Key": params["Key"] + suffix}
+        if address == target:
+            return
+        repeated = {name: params[name] for name in (*_SOURCE_PARAMETERS, *REPEATED_PARAMETERS) if name in params}
         try:
-            raw_call(
-                "CopyObject",
-                {"Bucket": params["Bucket"], "Key": params["Key"] + self.envelopes.suffix, "CopySource": source},
-            )
+            raw_call("CopyObject", {**repeated, **target, "CopySource": address})
         except ClientError as error:
+            # A plaintext object has none.
             if error.response.get("Error", {}).get("Code") not in ("NoSuchKey", "404"):
                 raise
 
 
-def _source(params: Mapping[str, Any]) -> dict[str, str]:
-    """Return bucket, key and perhaps version of a copy's source, from botocore's two ways to name it."""
+@dataclass(frozen=True, slots=True)
+class CopySource:
+    """The source of a copy: where it is, its ETag, and the envelope fields in its metadata."""
+
+    address: dict[str, str]
+    etag: str
+    fields: Mapping[str, str]
+
+    def kept_in(self, params: Params) -> Params:
+        """Return a copy's parameters such that the copy has its source's envelope."""
+        if params.get("MetadataDirective") != "REPLACE":
+            return params
+        own = envelopes.without_envelope(params.get("Metadata") or {})
+        pinned = {"CopySourceIfMatch": self.etag} if self.fields else {}
+        return {**pinned, **params, "Metadata": {**own, **self.fields}}
+
+
+def _address(params: Mapping[str, Any]) -> dict[str, str]:
+    """Return bucket, key and perhaps version of a copy's source, from the two ways in which botocore takes it."""
     source = params["CopySource"]
     if not isinstance(source, str):
         return dict(source)
-    path, _, version = source.partition("?versionId=")
-    bucket, _, key = path.removeprefix("/").partition("/")
-    return {"Bucket": bucket, "Key": unquote(key), **({"VersionId": version} if version else {})}
+    version = re.search(r"\?versionId=(\S+)$", source)
+    path = source[: version.start()] if version else source
+    separator = "/object/" if path.startswith("arn:") else "/"
+    bucket, _, key = path.removeprefix("/").partition(separator)
+    return {"Bucket": bucket, "Key": key, **({"VersionId": version[1]} if version else {})}

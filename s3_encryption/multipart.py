@@ -107,9 +107,15 @@ class _Upload:
         self._process_id = os.getpid()
         self._changed = threading.Condition()
         self._aborted = False
+        # Once there is a tag, the plaintext is what it is: another tag under the same key and IV would give the key
+        # away.
+        self._tag: bytes | None = None
+        # S3's answer to a Complete after which the instruction file could not be stored.
+        self.completed: Any = None
         # The parts up to here have known sizes, and make so many bytes.
         self._known_parts = 0
         self._known_bytes = 0
+        self._all_bytes = 0
 
     def check_process(self) -> None:
         """Refuse to go on in a forked process, where the same keystream would be used twice."""
@@ -117,8 +123,17 @@ class _Upload:
             raise CipherStateError("A multipart upload can't go on in a process forked after it was started.")
 
     def part(self, number: int, params: Params) -> _Part:
-        """Return the part of a number, which is new or is sent again."""
+        """Return the part of a number, which is new or is sent again.
+
+        Raises:
+            UnsupportedOperationError: It is new, and the upload is complete but for S3's consent.
+        """
         with self._changed:
+            if number not in self.parts and self._tag is not None:
+                raise UnsupportedOperationError(
+                    "The upload's tag is made, because complete_multipart_upload was called. Call it again; "
+                    "no part can be added. Or abort the upload and start again."
+                )
             return self.parts.setdefault(number, _Part(number, params))
 
     def set_length(self, part: _Part, length: int) -> None:
@@ -131,17 +146,18 @@ class _Upload:
         with self._changed:
             if part.length not in (None, length):
                 raise _part_changed(part.number)
-            part.length = length
+            if part.length is None:
+                if self._all_bytes + length > GCM_MAX_PLAINTEXT_BYTES:
+                    raise ConfigurationError(
+                        f"The parts make more than AES-GCM encrypts under one key: "
+                        f"{GCM_MAX_PLAINTEXT_BYTES} bytes (64 GiB)."
+                    )
+                part.length = length
+                self._all_bytes += length
             while (following := self.parts.get(self._known_parts + 1)) is not None and following.length is not None:
                 following.offset = self._known_bytes
                 self._known_parts += 1
                 self._known_bytes += following.length
-            if sum(p.length or 0 for p in self.parts.values()) > GCM_MAX_PLAINTEXT_BYTES:
-                part.length = None if part.offset is None else length
-                raise ConfigurationError(
-                    f"The parts make more than AES-GCM encrypts under one key: {GCM_MAX_PLAINTEXT_BYTES} bytes "
-                    "(64 GiB)."
-                )
             self._changed.notify_all()
 
     def wait_for_offset(self, part: _Part, source: Source) -> None:
@@ -154,7 +170,7 @@ class _Upload:
         while True:
             with self._changed:
                 if self._aborted:
-                    raise UnsupportedOperationError("The multipart upload was aborted.")
+                    raise _aborted()
                 if self._known_parts >= part.number - 1:
                     part.offset = self._known_bytes if part.offset is None else part.offset
                     return
@@ -168,11 +184,10 @@ class _Upload:
             source.raise_if_cancelled()
 
     def abort(self) -> None:
-        """Wake whoever waits, and drop what was held back."""
+        """Wake whoever waits, and let nobody go on."""
         with self._changed:
             self._aborted = True
             self._changed.notify_all()
-        self.close()
 
     def close(self) -> None:
         """Drop what was held back."""
@@ -180,10 +195,21 @@ class _Upload:
             if part.held is not None:
                 part.held.close()
 
-    def tag(self) -> bytes:
-        """Return the tag of the whole object, once all its parts are there."""
-        segments = [part.segment for part in self.parts.values() if part.segment is not None]
-        return combine(self.key, segments, self._known_bytes)
+    def tag(self, parts: int) -> bytes:
+        """Return the tag of the whole object, which has so many parts; from then on none can be added.
+
+        Raises:
+            UnsupportedOperationError: The upload was aborted, or another part is on its way.
+        """
+        with self._changed:
+            if self._aborted:
+                raise _aborted()
+            if self._tag is None:
+                segments = [part.segment for part in self.parts.values() if part.segment is not None]
+                if (len(segments), len(self.parts)) != (parts, parts):
+                    raise UnsupportedOperationError("A part is still on its way; complete the upload after it.")
+                self._tag = combine(self.key, segments, self._known_bytes)
+            return self._tag
 
 
 class MultipartUploads:
@@ -215,10 +241,10 @@ class MultipartUploads:
         """Send one part encrypted, or hold it back until it is known whether it is the last one."""
         upload = self._upload(params)
         number = params["PartNumber"]
-        if not 1 <= number <= MAX_PARTS:
-            return raw_call("UploadPart", {**params, "Body": b""})  # S3 says what is wrong with it
         source = Source(params.pop("Body", b""))
         declared = check_length(source, take_declared(params))
+        if not 1 <= number <= MAX_PARTS:
+            return raw_call("UploadPart", {**params, "Body": b""})  # S3 says what is wrong with it
         part = upload.part(number, params)
         if source.length is not None:
             upload.set_length(part, source.length)
@@ -262,25 +288,24 @@ class MultipartUploads:
         """Send the tag, and what was held back, and complete the upload."""
         upload = self._upload(params)
         with upload.completing:
-            given = (params.get("MultipartUpload") or {}).get("Parts", [])
-            _check_parts(upload, given)
-            tag_part = self._send_rest(raw_call, upload, params)
-            parts = [_as_sent(upload.parts[entry["PartNumber"]], entry) for entry in given]
-            if tag_part is not None:
-                parts.append(tag_part)
-            # Digests of the whole plaintext say nothing about the ciphertext; S3 has those of the parts.
-            kept = {name: value for name, value in params.items() if not declares_digest(name)}
-            if "MpuObjectSize" in kept:
-                kept["MpuObjectSize"] += upload.key.suite.tag_bytes
-            response = raw_call("CompleteMultipartUpload", {**kept, "MultipartUpload": {"Parts": parts}})
+            if upload.completed is None:
+                given = (params.get("MultipartUpload") or {}).get("Parts", [])
+                _check_parts(upload, given)
+                parts = self._send_rest(raw_call, upload, len(given))
+                # Digests of the whole plaintext say nothing about the ciphertext; S3 has those of the parts.
+                kept = {name: value for name, value in params.items() if not declares_digest(name)}
+                if "MpuObjectSize" in kept:
+                    kept["MpuObjectSize"] += upload.key.suite.tag_bytes
+                kept["MultipartUpload"] = {"Parts": parts}
+                upload.completed = raw_call("CompleteMultipartUpload", kept)
             self._envelopes.put_instruction_file(raw_call, upload.stored, upload.params)
         self._forget(params["UploadId"])
         upload.close()
-        return response
+        return upload.completed
 
-    def _send_rest(self, raw_call: RawCall, upload: _Upload, params: Params) -> dict[str, Any] | None:
-        """Send the parts that were held back, the last one with the tag; return the tag's own part if it needs one."""
-        tag = upload.tag()
+    def _send_rest(self, raw_call: RawCall, upload: _Upload, parts: int) -> list[dict[str, Any]]:
+        """Send the parts that were held back, the last one with the tag, and return the list of all parts."""
+        tag = upload.tag(parts)
         last = upload.parts[len(upload.parts)]
         for part in upload.parts.values():
             if part.held is not None and part.sent is None:
@@ -290,12 +315,12 @@ class MultipartUploads:
                     part.held.write(tag)
                 part.held.seek(0)
                 part.sent = raw_call("UploadPart", {**part.params, **_checksum(upload), "Body": part.held})
-        if last.held is not None:
-            return None
-        number = last.number + 1
-        body = {"PartNumber": number, "Body": bytearray(tag)}
-        sent = raw_call("UploadPart", {**last.params, **_checksum(upload), **body})
-        return {"PartNumber": number, "ETag": sent["ETag"], **_digests(sent)}
+        entries = [_as_sent(number, upload.parts[number].sent) for number in sorted(upload.parts)]
+        if last.held is None:
+            number = last.number + 1
+            tag_part = {**last.params, **_checksum(upload), "PartNumber": number, "Body": bytearray(tag)}
+            entries.append(_as_sent(number, raw_call("UploadPart", tag_part)))
+        return entries
 
     def abort_multipart_upload(self, raw_call: RawCall, params: Params) -> Any:
         """Abort an upload, and forget its key."""
@@ -303,7 +328,9 @@ class MultipartUploads:
         if upload is not None:
             upload.abort()
         response = raw_call("AbortMultipartUpload", params)
-        self._forget(params["UploadId"])
+        if upload is not None:
+            self._forget(params["UploadId"])
+            upload.close()
         return response
 
     def upload_part_copy(self, raw_call: RawCall, params: Params) -> Any:
@@ -351,14 +378,14 @@ def _check_parts(upload: _Upload, given: list[dict[str, Any]]) -> None:
             raise UnsupportedOperationError(f"Part {part.number} is not uploaded, or its ETag is not the one returned.")
 
 
-def _as_sent(part: _Part, entry: dict[str, Any]) -> dict[str, Any]:
-    """Return a caller's entry for a part; for one that was held back, with S3's own ETag and checksum."""
-    assert part.sent is not None  # everything was sent before
-    return {**entry, "ETag": part.sent["ETag"], **_digests(part.sent)} if part.held is not None else entry
+def _as_sent(number: int, sent: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the entry for a part as S3 has it; a caller knows other ETags and digests."""
+    assert sent is not None  # everything was sent before
+    return {"PartNumber": number, "ETag": sent["ETag"], **{n: v for n, v in sent.items() if declares_digest(n)}}
 
 
-def _digests(response: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in response.items() if declares_digest(name)}
+def _aborted() -> UnsupportedOperationError:
+    return UnsupportedOperationError("The multipart upload was aborted.")
 
 
 def _checksum(upload: _Upload) -> dict[str, Any]:

@@ -26,6 +26,9 @@ from .exceptions import NotEncryptedError
 from .reads import ObjectReader
 from .streams import READ_BYTES
 
+# What file systems take as a name.
+_MAX_NAME_BYTES = 255
+
 
 class FullReader:
     """A file-like object whose ``read(size)`` is short only at the end.
@@ -73,6 +76,8 @@ class Download:
 
     def into_file(self, filename: Any) -> None:
         """Download into a file. Its name appears, or its old content goes, only when the whole object was verified."""
+        if not isinstance(filename, (str, os.PathLike)):
+            raise ValueError("Filename must be a string or a path-like object")
         path = Path(os.fspath(filename))
         if path.exists() and not path.is_file():
             with path.open("wb") as device:
@@ -83,6 +88,8 @@ class Download:
 
     def into_fileobj(self, fileobj: Any) -> None:
         """Download into a file-like object, which gets verified bytes only."""
+        if not callable(getattr(fileobj, "write", None)):
+            raise ValueError("Fileobj must implement write")
         self._run(fileobj, writes_unverified=False)
 
     def _run(self, sink: Any, *, writes_unverified: bool) -> None:
@@ -219,7 +226,9 @@ class _Clamped:
 @contextlib.contextmanager
 def _new_file(path: Path) -> Iterator[IO[bytes]]:
     """Yield a file that gets its name at the end, if all went well; until then nobody else may read it."""
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}")
+    ending = f".{uuid.uuid4().hex[:8]}"
+    room = _MAX_NAME_BYTES - len(ending)
+    temporary = path.with_name(os.fsdecode(os.fsencode(path.name)[:room]) + ending)
     try:
         with temporary.open("xb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
