@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from boto3.s3.transfer import TransferConfig
 from botocore.client import BaseClient
 from botocore.exceptions import HTTPClientError, ParamValidationError
+from botocore.handlers import BUILTIN_HANDLERS
+from botocore.hooks import HierarchicalEmitter
 from botocore.validate import ParamValidator
 
 from .algorithms import CommitmentPolicy
@@ -95,6 +97,17 @@ _UNSAFE_PRESIGNED = frozenset(
     {"put_object", "upload_part", "create_multipart_upload", "complete_multipart_upload", "put_object_annotation"}
 )
 _PRESIGNED_WARNING = "Whoever uses a presigned URL for get_object gets the encrypted object and must decrypt it."
+
+
+def _botocores_own_handlers() -> HierarchicalEmitter:
+    emitter = HierarchicalEmitter()
+    for event, handler, *_ in BUILTIN_HANDLERS:
+        if event.startswith("before-parameter-build.s3"):
+            emitter.register(event, handler)
+    return emitter
+
+
+_BOTOCORES_OWN = _botocores_own_handlers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,17 +247,18 @@ class S3EncryptionClient(_Client):
     def _validate(self, operation_name: str, params: Params) -> None:
         """Let botocore refuse wrong parameters before a data key is asked for, in its own words.
 
-        Its event handlers come first, as in a real call: they encode customer keys and check bucket names and metadata.
+        Its own event handlers come first, as in a real call: they encode customer keys, and check bucket names and
+        metadata. The client's other handlers are the user's, and are to see ciphertext only.
         """
         if not self.meta.config.parameter_validation:
             return
         model = self.meta.service_model.operation_model(operation_name)
         extra = _EXTRA_PARAMETERS.get(operation_name, ())
         known = {name: value for name, value in params.items() if name not in extra}
-        context = {"client_region": self.meta.region_name, "client_config": self.meta.config}
-        built = self._emit_api_params(api_params=known, operation_model=model, context=context)
+        event = f"before-parameter-build.s3.{operation_name}"
+        _BOTOCORES_OWN.emit(event, params=known, model=model, context={})
         # A handler may have made a file of the body; the caller's own is what must be of a right type.
-        given = {**built, "Body": params["Body"]} if "Body" in params else built
+        given = {**known, "Body": params["Body"]} if "Body" in params else known
         report = ParamValidator().validate(given, model.input_shape)
         if report.has_errors():
             raise ParamValidationError(report=report.generate_report())

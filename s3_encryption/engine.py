@@ -117,7 +117,12 @@ class Engine:
         context = _checked_context(encryption_context)
         _, suite = self._write_format(self._writing_wrap())
         data_key = self.keyring.generate_data_key(suite.name, context)
-        format, _ = self._write_format(_known_wrap(data_key.wrapped.wrapping_algorithm))
+        format, actual_suite = self._write_format(_known_wrap(data_key.wrapped.wrapping_algorithm))
+        if actual_suite is not suite:
+            raise ConfigurationError(
+                f"The keyring wraps by {data_key.wrapped.wrapping_algorithm}, which is for {actual_suite.name} content: "
+                "it must say so by an attribute named wrapping_algorithm."
+            )
         _check_new_data_key(data_key, suite)
         wrapped = data_key.wrapped
         texts = new_texts(format, wrapped, suite)
@@ -274,6 +279,10 @@ def _check_new_data_key(data_key: DataKey, suite: AlgorithmSuite) -> None:
         raise S3EncryptionClientError(f"The keyring did not return a data key of {DATA_KEY_BYTES} bytes.")
     if data_key.wrapped.content_algorithm != suite.name:
         raise S3EncryptionClientError("The keyring bound the data key to another content algorithm.")
+    try:
+        _check_binding(data_key.wrapped)
+    except InvalidEnvelopeError as error:
+        raise S3EncryptionClientError(f"Nobody could read what the keyring wrapped. {error}") from error
 
 
 def _check_binding(wrapped: WrappedDataKey) -> None:
@@ -289,7 +298,8 @@ def _check_binding(wrapped: WrappedDataKey) -> None:
 def _check_context(wrapped: WrappedDataKey, context: object) -> None:
     """Compare the caller's encryption context with the one stored; the context proper, without what the client adds."""
     if context is not None:
-        check_text_map(context, "EncryptionContext")
+        # Other clients write other than ASCII text too.
+        check_text_map(context, "EncryptionContext", ascii_only=False)
         assert isinstance(context, Mapping)  # check_text_map has seen to it
         _check_reserved(context)
     is_kms = _known_wrap(wrapped.wrapping_algorithm).key_type == "kms"

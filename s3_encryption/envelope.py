@@ -41,6 +41,8 @@ INSTRUCTION_FILE_MARKER = "x-amz-crypto-instr-file"
 DEFAULT_INSTRUCTION_FILE_SUFFIX = ".instruction"
 
 _LENGTH = "x-amz-unencrypted-content-length"
+# S3 itself says UTF-8; of the many codecs that a name in hostile metadata could call up, no other is run.
+_HEADER_CHARSETS = frozenset({"utf-8", "us-ascii", "iso-8859-1"})
 # An AES-wrapped data key of V1 has at most 48 bytes, an RSA-wrapped one at least 256.
 _MAX_AES_ECB_BYTES = 48
 
@@ -156,7 +158,9 @@ def _parse_description(text: str | None, what: str) -> Mapping[str, str]:
 
 def _print_json(value: Mapping[str, str]) -> str:
     # Compact, because one reader (the C++ SDK) stops at white space, and ASCII, because S3 mangles anything else.
-    return json.dumps(dict(value), separators=(",", ":"), ensure_ascii=True)
+    text = json.dumps(dict(value), separators=(",", ":"), ensure_ascii=True)
+    # What looks like an encoded word of RFC 2047 would be decoded on the way back.
+    return text.replace("=?", "=\\u003f")
 
 
 def decode_header_text(text: str) -> str:
@@ -168,10 +172,18 @@ def decode_header_text(text: str) -> str:
         return text
     try:
         words = email.header.decode_header(text)
-        decoded = "".join(w if isinstance(w, str) else w.decode(charset or "ascii") for w, charset in words)
-    except (LookupError, UnicodeError, email.errors.HeaderParseError):
+        decoded = "".join(_decoded_word(word, charset) for word, charset in words)
+    except (ValueError, email.errors.HeaderParseError):
         return text
     return re.sub("[\x80-\xff]+", _utf8_from_latin1, decoded)
+
+
+def _decoded_word(word: str | bytes, charset: str | None) -> str:
+    if isinstance(word, str):
+        return word
+    if charset is not None and charset.lower() not in _HEADER_CHARSETS:
+        raise ValueError("charset")
+    return word.decode(charset or "ascii")
 
 
 def _utf8_from_latin1(run: re.Match[str]) -> str:

@@ -25,6 +25,8 @@ Params: TypeAlias = dict[str, Any]
 # Sends a request as it is, and returns botocore's response.
 RawCall: TypeAlias = Callable[[str, Params], dict[str, Any]]
 
+_MAX_KEY_BYTES = 1024
+
 CONTEXT_PARAMETER = "EncryptionContext"
 SUFFIX_PARAMETER = "InstructionFileSuffix"
 
@@ -101,6 +103,11 @@ class EnvelopeStore:
                 "another instruction_file_suffix for this client."
             )
         in_metadata = self._in_metadata(call)
+        if not in_metadata and len((params["Key"] + suffix).encode()) > _MAX_KEY_BYTES:
+            raise ConfigurationError(
+                f"The key of the instruction file, which is the object's and {shown(suffix)}, would have more than "
+                f"{_MAX_KEY_BYTES} bytes."
+            )
         context = call.encryption_context or {}
         check_text_map(context, "EncryptionContext")
         room = sum(len(name) + len(value) for name, value in context.items()) if in_metadata else 0

@@ -122,6 +122,8 @@ def _multiply(x: int, y: int) -> int:
 
 
 def _power(x: int, exponent: int) -> int:
+    if exponent < 0:
+        raise ValueError("a segment ends behind the ciphertext")
     result = _ONE
     while exponent:
         if exponent & 1:

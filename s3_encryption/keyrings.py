@@ -242,7 +242,7 @@ class RsaKeyring(_RawKeyring):
     def decrypt_data_key(self, wrapped: WrappedDataKey) -> bytes:
         _check_fits(self, wrapped)
         if not self._key.has_private():
-            raise ConfigurationError(
+            raise KeyringMismatchError(
                 "This RsaKeyring holds a public key only: it can write objects, and not read them. "
                 "Give it the private key."
             )
@@ -283,19 +283,18 @@ class MultiKeyring:
         return self._keyrings[0].generate_data_key(content_algorithm, encryption_context)
 
     def decrypt_data_key(self, wrapped: WrappedDataKey) -> bytes:
-        failure: Exception = KeyringMismatchError(
-            f"No keyring unwraps data keys of wrapping algorithm {shown(wrapped.wrapping_algorithm)}."
-        )
+        mismatches: list[Exception] = []
+        failures: list[Exception] = []
         for keyring in self._ordered(wrapped):
             try:
                 return keyring.decrypt_data_key(wrapped)
-            except KeyringMismatchError:
-                continue
+            except KeyringMismatchError as error:
+                mismatches.append(error)
             except Exception as error:
                 if not _means_other_key(error):
                     raise
-                failure = error
-        raise failure
+                failures.append(error)
+        raise (failures or mismatches)[-1]
 
     def _ordered(self, wrapped: WrappedDataKey) -> list[Keyring]:
         def is_other(keyring: Keyring) -> bool:
@@ -328,9 +327,8 @@ def _check_fits(keyring: KmsKeyring | _RawKeyring, wrapped: WrappedDataKey) -> N
 def mismatch(keyring: object, wrapping_algorithm: str) -> KeyringMismatchError:
     """Return the error that says that a keyring can't unwrap an algorithm."""
     return KeyringMismatchError(
-        f"The object's data key is wrapped by {shown(wrapping_algorithm)}, which a "
-        f"{type(keyring).__name__} can't unwrap. Use "
-        " a keyring of that kind; MultiKeyring holds several."
+        f"The object's data key is wrapped by {shown(wrapping_algorithm)}, and {type(keyring).__name__} can't unwrap "
+        "that. Use a keyring of that kind; MultiKeyring holds several."
     )
 
 
@@ -357,8 +355,8 @@ def _checked_description(description: Mapping[str, str] | None) -> dict[str, str
     return dict(description)
 
 
-def check_text_map(value: object, what: str) -> None:
-    """Pass when a value is a mapping of printable ASCII text to printable ASCII text: what S3 metadata keeps as it is.
+def check_text_map(value: object, what: str, *, ascii_only: bool = True) -> None:
+    """Pass when a value is a mapping of text to text: of printable ASCII, which S3 metadata keeps as it is.
 
     Raises:
         ConfigurationError: It is not.
@@ -368,5 +366,5 @@ def check_text_map(value: object, what: str) -> None:
     for text in (*value.keys(), *value.values()):
         if not isinstance(text, str):
             raise ConfigurationTypeError(f"{what} must be a dict of str to str; it holds {type(text).__name__}.")
-        if not (text.isascii() and text.isprintable()):
+        if ascii_only and not (text.isascii() and text.isprintable()):
             raise ConfigurationError(f"{what} may hold printable ASCII characters only, not {shown(text)}.")

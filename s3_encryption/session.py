@@ -38,10 +38,12 @@ class S3EncryptionSession(boto3.Session):
         """Return a client as ``boto3.Session.client`` does; for "s3", an encrypting one."""
         if service_name != "s3":
             return super().client(service_name, *args, **options)
-        names = tuple(inspect.signature(boto3.Session.client).parameters)[2:]
-        options = {**dict(zip(names, args, strict=False)), **options}
-        given = {name: value for name, value in options.items() if value is not None}
-        return S3EncryptionClient(session=self, **{**self._encryption_options, **given})
+        own = {name: options.pop(name) for name in _ENCRYPTION_OPTIONS & options.keys()}
+        bound = inspect.signature(boto3.Session.client).bind(self, service_name, *args, **options).arguments
+        given = {
+            name: value for name, value in bound.items() if name not in ("self", "service_name") and value is not None
+        }
+        return S3EncryptionClient(session=self, **{**self._encryption_options, **own, **given})
 
     def _plain_client(self, service_name: str, **options: Any) -> Any:
         return super().client(service_name, **options)

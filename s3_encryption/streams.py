@@ -40,7 +40,7 @@ class DecryptingStream(io.RawIOBase):
         ciphertext_length: int | None,
         buffer_size: int,
         release_unverified: bool,
-        on_error: Callable[[Exception], None],
+        on_error: Callable[[BaseException], None],
     ) -> None:
         super().__init__()
         self._body = body
@@ -53,7 +53,7 @@ class DecryptingStream(io.RawIOBase):
         self._piece = memoryview(b"")
         self._position = 0
         self._spool: IO[bytes] | None = None
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
 
     def readable(self) -> bool:
         return True
@@ -69,7 +69,8 @@ class DecryptingStream(io.RawIOBase):
             raise self._failure
         try:
             data = self._read_all() if size is None or size < 0 else self._read_exactly(size)
-        except Exception as error:
+        except BaseException as error:
+            # Also after an interrupt: what was read is lost, and the next read must not look like the end.
             self._failure = error
             self._on_error(error)
             self._release()
@@ -186,4 +187,13 @@ def _filtered(data: Iterator[bytes], filter: Filter) -> Iterator[bytes]:
 def read_bounded(body: Any, limit: int) -> bytes:
     """Return at most ``limit`` + 1 bytes of a response body and close it; the one too many tells of excess."""
     with contextlib.closing(body):
-        return bytes(body.read(limit + 1))
+        return read_up_to(body, limit + 1)
+
+
+def read_up_to(body: Any, size: int) -> bytes:
+    """Return ``size`` bytes of a response body; fewer at its end, which botocore then has found to be the true one."""
+    parts = []
+    while size > 0 and (part := body.read(size)):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
