@@ -4,10 +4,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-LINTED := s3_encryption tests examples setup.py
+LINTED := s3_encryption tests examples benchmarks setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-core lint format types interop build clean
+.PHONY: help install demo test test-core lint format types interop bench build clean
 
 ## help: list the targets
 help:
@@ -50,6 +50,10 @@ types: $(READY)
 ## interop: exchange objects with live peers (Java, Go, Ruby, Python clients), both ways, and print the matrix
 interop: $(READY)
 	$(BIN)/python tests/interop/matrix.py
+
+## bench: measure speed and memory beside plain boto3 and AWS's own client, over a local server (needs a C compiler)
+bench: $(READY)
+	$(BIN)/python -m benchmarks
 
 ## build: build wheel and sdist into dist/
 build: $(READY)

@@ -119,9 +119,10 @@ class Engine:
         data_key = self.keyring.generate_data_key(suite.name, context)
         format, actual_suite = self._write_format(_known_wrap(data_key.wrapped.wrapping_algorithm))
         if actual_suite is not suite:
+            wrap = data_key.wrapped.wrapping_algorithm
             raise ConfigurationError(
-                f"The keyring wraps by {data_key.wrapped.wrapping_algorithm}, which is for {actual_suite.name} content: "
-                "it must say so by an attribute named wrapping_algorithm."
+                f"The keyring wraps by {wrap}, which is for {actual_suite.name} content: it needs an attribute "
+                "wrapping_algorithm that says so."
             )
         _check_new_data_key(data_key, suite)
         wrapped = data_key.wrapped

@@ -40,9 +40,8 @@ class S3EncryptionSession(boto3.Session):
             return super().client(service_name, *args, **options)
         own = {name: options.pop(name) for name in _ENCRYPTION_OPTIONS & options.keys()}
         bound = inspect.signature(boto3.Session.client).bind(self, service_name, *args, **options).arguments
-        given = {
-            name: value for name, value in bound.items() if name not in ("self", "service_name") and value is not None
-        }
+        del bound["self"], bound["service_name"]
+        given = {name: value for name, value in bound.items() if value is not None}
         return S3EncryptionClient(session=self, **{**self._encryption_options, **own, **given})
 
     def _plain_client(self, service_name: str, **options: Any) -> Any:
