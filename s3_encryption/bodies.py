@@ -348,7 +348,7 @@ def _made_ahead(blocks: Iterator[bytes]) -> Generator[bytes, None, None]:
             yield block
 
 
-def encrypted_in_spool(source: Source, filter: Filter, declared: Declared, guard: Guard) -> IO[bytes]:
+def encrypted_in_spool(source: Source, filter: Filter, declared: Declared, guard: Guard | None) -> IO[bytes]:
     """Return a file with the ciphertext of a source that can't be read twice: in memory while small, then on disk."""
     source.signal("signal_transferring")
     spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_MEMORY_BYTES)  # noqa: SIM115 - the caller closes it

@@ -71,7 +71,7 @@ class ObjectWriter:
 def _large_body(source: Source, key: ContentKey, declared: Declared) -> contextlib.AbstractContextManager[Any]:
     """Return what to send for a large source: from a temporary file, or made while it is sent."""
     if source.length is None:
-        return encrypted_in_spool(source, key.encryptor(), declared, Guard())
+        return encrypted_in_spool(source, key.encryptor(), declared, None)
     length = key.suite.ciphertext_length(source.length)
     guard = None if source.immutable else Guard()
     return contextlib.nullcontext(EncryptingReader(source, key.encryptor, length, declared, guard))

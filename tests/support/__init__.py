@@ -1,0 +1,1 @@
+"""Fakes, vectors and reference code that several test suites use."""
