@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from .algorithms import GCM_MAX_PLAINTEXT_BYTES
-from .ciphers import BlockMac, Buffer, Filter
+from .ciphers import BlockMac, Buffer, Filter, updated
 from .exceptions import BodyChangedError, BodyMismatchError, ConfigurationError, ConfigurationTypeError
 
 # How much is read, encrypted and remembered by a digest at a time.
@@ -217,20 +217,20 @@ def encrypted_blocks(
     filter: Filter,
     declared: Declared,
     guard: Guard | None,
-) -> Generator[bytes, None, None]:
+) -> Generator[Buffer, None, None]:
     """Yield the ciphertext of a source. Its end is released only after all checks of the plaintext have passed."""
     check = declared.new_check()
-    last = b""
+    last: Buffer = b""
     for index, block in enumerate(source.blocks()):
         if guard is not None:
             guard.check(index, block)
         check.update(block)
-        output = filter.update(block)
+        output = updated(filter, block)
         if last and output:
             yield last
         last = output or last
     check.finish()
-    yield last + filter.finalize()
+    yield b"".join((last, filter.finalize()))
 
 
 class EncryptingReader(io.RawIOBase):
@@ -288,7 +288,7 @@ class EncryptingReader(io.RawIOBase):
             self._start()
         return self._position
 
-    def read(self, size: int | None = -1) -> bytes:
+    def read(self, size: int | None = -1) -> Any:
         """Return at most ``size`` bytes of ciphertext: what is left of a block, so that nothing is copied together.
 
         All that is left for None or a negative size; nothing at the end only.
@@ -329,17 +329,21 @@ class EncryptingReader(io.RawIOBase):
         while self._taken < position:
             self._take(min(position - self._taken, BLOCK_BYTES))
 
-    def _take(self, size: int) -> bytes:
+    def _take(self, size: int) -> Buffer:
         """Return up to ``size`` bytes of the current block, which is the next one if it was used up."""
         if not self._block and size:
-            self._block = memoryview(next(self._blocks))
+            block = next(self._blocks)
+            if len(block) <= size:
+                self._taken += len(block)
+                return block
+            self._block = memoryview(block)
         part = self._block[:size]
         self._block = self._block[size:]
         self._taken += len(part)
         return bytes(part)
 
 
-def _made_ahead(blocks: Iterator[bytes]) -> Generator[bytes, None, None]:
+def _made_ahead(blocks: Iterator[Buffer]) -> Generator[Buffer, None, None]:
     """Yield the blocks of an iterator, each made by a second thread while the one before it is sent."""
     with ThreadPoolExecutor(max_workers=1) as pool:
         following = pool.submit(next, blocks, None)

@@ -15,7 +15,7 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, Protocol, TypeAlias
+from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar
 
 from Crypto.Cipher import AES
 from Crypto.Util.Padding import pad, unpad
@@ -37,13 +37,23 @@ Buffer: TypeAlias = "bytes | bytearray | memoryview"
 MIN_CALL_BYTES = 64 * 1024
 MAX_CALL_BYTES = 256 * 1024
 _TAG_BYTES = 16
+# How much memory an announced length may claim before anything has come.
+_FIRST_BUFFER_BYTES = 64 * 1024 * 1024
+
+_T = TypeVar("_T")
 
 
 class Filter(Protocol):
     """What turns the bytes of one object into other bytes, piece by piece."""
 
+    def ready(self, size: int) -> int:
+        """Return how many bytes of output there will be for the next ``size`` bytes of input."""
+
+    def update_into(self, data: Buffer, output: memoryview) -> int:
+        """Take in one more piece of input, write the output that is ready, and return its length."""
+
     def update(self, data: Buffer) -> bytes:
-        """Return as much output as is ready after one more piece of input."""
+        """Return the output that is ready after one more piece of input."""
 
     def finalize(self) -> bytes:
         """Return the rest of the output.
@@ -51,6 +61,13 @@ class Filter(Protocol):
         Raises:
             DecryptionError: The object is not what was encrypted.
         """
+
+
+def updated(filter: Filter, data: Buffer) -> bytearray:
+    """Return the output that is ready after one more piece of input, without a copy that ``bytes`` would cost."""
+    output = bytearray(filter.ready(len(data)))
+    filter.update_into(data, memoryview(output))
+    return output
 
 
 class _Filter:
@@ -72,13 +89,20 @@ class _Filter:
         self._process_id = os.getpid()
         self._in_use = threading.Lock()
 
+    def ready(self, size: int) -> int:
+        waiting = len(self._pending) + size - self.holdback_bytes
+        return 0 if waiting < MIN_CALL_BYTES else waiting // BLOCK_BYTES * BLOCK_BYTES
+
+    def update_into(self, data: Buffer, output: memoryview) -> int:
+        return self._guarded(lambda: self._feed(memoryview(data).cast("B"), output))
+
     def update(self, data: Buffer) -> bytes:
-        return self._guarded(self._feed, memoryview(data).cast("B"))
+        return bytes(updated(self, data))
 
     def finalize(self) -> bytes:
         return self._guarded(self._end)
 
-    def _guarded(self, step: Callable[..., bytes], *arguments: memoryview) -> bytes:
+    def _guarded(self, step: Callable[[], _T]) -> _T:
         if self._failure is not None:
             raise self._failure
         if os.getpid() != self._process_id:
@@ -88,7 +112,7 @@ class _Filter:
         try:
             if self._finalized:
                 raise CipherStateError("The cipher was already finalized.")
-            return step(*arguments)
+            return step()
         except BaseException as error:
             # After an interrupt it is unknown what the cipher has taken in: going on would make a body for nobody.
             interrupted = CipherStateError("The cipher was interrupted and can't go on.")
@@ -97,38 +121,37 @@ class _Filter:
         finally:
             self._in_use.release()
 
-    def _feed(self, data: memoryview) -> bytes:
+    def _feed(self, data: memoryview, output: memoryview) -> int:
         self._input_bytes += len(data)
         if self.max_input_bytes is not None and self._input_bytes > self.max_input_bytes:
             self._too_long()
-        waiting = len(self._pending) + len(data) - self.holdback_bytes
-        if waiting < MIN_CALL_BYTES:
-            self._pending += data
-            return b""
-        return self._blocks(data, waiting // BLOCK_BYTES * BLOCK_BYTES)
-
-    def _blocks(self, data: memoryview, ready: int) -> bytes:
-        """Transform the first ``ready`` bytes of what is pending and of ``data``; keep the rest."""
-        output = []
-        if self._pending:
-            head_bytes = min(ready, max(MAX_CALL_BYTES, len(self._pending)))
-            missing = max(0, head_bytes - len(self._pending))
+        ready = self.ready(len(data))
+        made = 0
+        if ready and self._pending:
+            # What waited goes first, filled up to whole blocks; the rest needs no copy.
+            missing = min(-len(self._pending) % BLOCK_BYTES, len(data))
             self._pending += data[:missing]
             data = data[missing:]
-            output.append(self._transform(memoryview(self._pending[:head_bytes])))
-            del self._pending[:head_bytes]
-            ready -= head_bytes
-        for start in range(0, ready, MAX_CALL_BYTES):
-            output.append(self._transform(data[start : min(start + MAX_CALL_BYTES, ready)]))
-        self._pending += data[ready:]
-        return output[0] if len(output) == 1 else b"".join(output)
+            made = min(ready, len(self._pending) // BLOCK_BYTES * BLOCK_BYTES)
+            self._transform(memoryview(self._pending[:made]), output[:made])
+            del self._pending[:made]
+        for start in range(0, ready - made, MAX_CALL_BYTES):
+            stop = min(start + MAX_CALL_BYTES, ready - made)
+            self._transform(data[start:stop], output[made + start : made + stop])
+        self._pending += data[ready - made :]
+        return ready
 
     def _end(self) -> bytes:
         rest = self._finish(memoryview(self._pending))
         self._finalized = True
         return rest
 
-    def _transform(self, blocks: memoryview) -> bytes:
+    def _transformed(self, blocks: memoryview) -> bytes:
+        output = bytearray(len(blocks))
+        self._transform(blocks, memoryview(output))
+        return bytes(output)
+
+    def _transform(self, blocks: memoryview, output: memoryview) -> None:
         raise NotImplementedError
 
     def _finish(self, rest: memoryview) -> bytes:
@@ -152,8 +175,8 @@ class _GcmEncryptor(_Filter):
         super().__init__()
         self._cipher = _gcm(key)
 
-    def _transform(self, blocks: memoryview) -> bytes:
-        return bytes(self._cipher.encrypt(blocks))
+    def _transform(self, blocks: memoryview, output: memoryview) -> None:
+        self._cipher.encrypt(blocks, output=output)
 
     def _finish(self, rest: memoryview) -> bytes:
         return bytes(self._cipher.encrypt(rest) + self._cipher.digest())
@@ -173,8 +196,8 @@ class _GcmDecryptor(_Filter):
         super().__init__()
         self._cipher = _gcm(key)
 
-    def _transform(self, blocks: memoryview) -> bytes:
-        return bytes(self._cipher.decrypt(blocks))
+    def _transform(self, blocks: memoryview, output: memoryview) -> None:
+        self._cipher.decrypt(blocks, output=output)
 
     def _finish(self, rest: memoryview) -> bytes:
         ciphertext, tag = rest[:-_TAG_BYTES], rest[-_TAG_BYTES:]
@@ -190,8 +213,8 @@ class _CbcEncryptor(_Filter):
         super().__init__()
         self._cipher = AES.new(key.key, AES.MODE_CBC, iv=key.iv)
 
-    def _transform(self, blocks: memoryview) -> bytes:
-        return bytes(self._cipher.encrypt(blocks))
+    def _transform(self, blocks: memoryview, output: memoryview) -> None:
+        self._cipher.encrypt(blocks, output=output)
 
     def _finish(self, rest: memoryview) -> bytes:
         return bytes(self._cipher.encrypt(pad(bytes(rest), BLOCK_BYTES)))
@@ -211,13 +234,16 @@ class _CbcDecryptor(_Filter):
         self._previous_block = key.iv
         self._expected_length = plaintext_length
 
-    def _transform(self, blocks: memoryview) -> bytes:
-        before = b"".join((self._previous_block, blocks[:-BLOCK_BYTES]))
+    def _transform(self, blocks: memoryview, output: memoryview) -> None:
+        self._cipher.decrypt(blocks, output=output)
+        first, others = output[:BLOCK_BYTES], output[BLOCK_BYTES:]
+        strxor(first, self._previous_block, output=first)
+        if others:
+            strxor(others, blocks[:-BLOCK_BYTES], output=others)
         self._previous_block = bytes(blocks[-BLOCK_BYTES:])
-        return strxor(self._cipher.decrypt(blocks), before)
 
     def _finish(self, rest: memoryview) -> bytes:
-        plaintext: bytes = uniformly(lambda: unpad(self._transform(rest), BLOCK_BYTES))
+        plaintext: bytes = uniformly(lambda: unpad(self._transformed(rest), BLOCK_BYTES))
         total = self._input_bytes - len(rest) + len(plaintext)
         if self._expected_length is not None and total != self._expected_length:
             raise DecryptionError
@@ -233,25 +259,67 @@ class _CtrCipher(_Filter):
         self._cipher.encrypt(bytes(skip_bytes))
         self.max_input_bytes = max_input_bytes
 
-    def _transform(self, blocks: memoryview) -> bytes:
-        return bytes(self._cipher.encrypt(blocks))
+    def _transform(self, blocks: memoryview, output: memoryview) -> None:
+        self._cipher.encrypt(blocks, output=output)
 
     def _finish(self, rest: memoryview) -> bytes:
         return bytes(self._cipher.encrypt(rest))
 
 
+class _GrowingBuffer:
+    """Memory for an output whose length is announced but not trusted: it grows with what is really written."""
+
+    def __init__(self, announced_bytes: int) -> None:
+        self._announced = announced_bytes
+        self._capacity = min(announced_bytes, _FIRST_BUFFER_BYTES)
+        # Zeroed pages are not touched before they are written, and getvalue() shares them: nothing is copied.
+        self._file = io.BytesIO(bytes(self._capacity))
+        self._written = 0
+
+    def write_from(self, filter: Filter, data: Buffer) -> None:
+        """Write what a filter makes of one more piece of input."""
+        self._reserve(filter.ready(len(data)))
+        with self._file.getbuffer() as room:
+            self._written += filter.update_into(data, room[self._written :])
+
+    def write(self, data: bytes) -> None:
+        """Write bytes."""
+        self._file.seek(self._written)
+        self._file.write(data)
+        self._written += len(data)
+
+    def getvalue(self) -> bytes:
+        """Return all that was written."""
+        self._file.truncate(self._written)
+        return self._file.getvalue()
+
+    def _reserve(self, size: int) -> None:
+        needed = self._written + size
+        if needed > self._capacity:
+            self._capacity = max(needed, min(self._announced, 2 * self._capacity))
+            self._file.seek(self._capacity - 1)
+            self._file.write(b"\0")
+
+
 class _VerifiedDecryptor:
     """Keeps the plaintext to itself until the filter inside has verified all of it."""
 
-    def __init__(self, inner: Filter) -> None:
+    def __init__(self, inner: Filter, announced_bytes: int) -> None:
         self._inner = inner
-        self._plaintext: io.BytesIO | None = io.BytesIO()
+        self._plaintext: _GrowingBuffer | None = _GrowingBuffer(announced_bytes)
+
+    def ready(self, size: int) -> int:
+        return 0
+
+    def update_into(self, data: Buffer, output: memoryview) -> int:
+        if self._plaintext is None:
+            self._inner.update(data)
+        else:
+            self._plaintext.write_from(self._inner, data)
+        return 0
 
     def update(self, data: Buffer) -> bytes:
-        piece = self._inner.update(data)
-        if self._plaintext is not None:
-            self._plaintext.write(piece)
-        return b""
+        return bytes(updated(self, data))
 
     def finalize(self) -> bytes:
         # Taken out first, so that an error leaves nothing behind to be read.
@@ -285,13 +353,20 @@ class ContentKey:
         encryptor = self.encryptor()
         return b"".join((encryptor.update(plaintext), encryptor.finalize()))
 
-    def decryptor(self, *, release_unverified: bool = False, plaintext_length: int | None = None) -> Filter:
+    def decryptor(
+        self,
+        *,
+        release_unverified: bool = False,
+        plaintext_length: int | None = None,
+        ciphertext_length: int | None = None,
+    ) -> Filter:
         """Return a filter from the stored body to the plaintext.
 
         Args:
             release_unverified: Whether ``update`` may return plaintext that is not verified yet. ``finalize`` then
                 withholds the last bytes until the verification is done.
             plaintext_length: The length in bytes that a CBC object must turn out to have; None when unknown.
+            ciphertext_length: The announced length of the body in bytes: saves memory from growing step by step.
         """
         makers: dict[str, Callable[[], Filter]] = {
             "GCM": lambda: _GcmDecryptor(self),
@@ -299,7 +374,7 @@ class ContentKey:
             "CTR": lambda: self._ctr(0),
         }
         inner = makers[self.suite.mode]()
-        return inner if release_unverified else _VerifiedDecryptor(inner)
+        return inner if release_unverified else _VerifiedDecryptor(inner, ciphertext_length or 0)
 
     def ctr_filter(self, offset: int) -> Filter:
         """Return a filter between plaintext and ciphertext from a byte ``offset`` of a GCM or CTR object on.
@@ -346,7 +421,7 @@ class _CbcMiddleDecryptor(_CbcDecryptor):
     def _finish(self, rest: memoryview) -> bytes:
         if len(rest) % BLOCK_BYTES:
             raise DecryptionError
-        return self._transform(rest) if rest else b""
+        return self._transformed(rest) if rest else b""
 
 
 class BlockMac:

@@ -228,7 +228,8 @@ class S3EncryptionClient(_Client):
             params = dict(api_params)
             if operation_name in _EXTRA_PARAMETERS:
                 params = {**self._call_defaults, **params}
-            self._validate(operation_name, params)
+            if operation.decision == "encrypt":
+                self._validate(operation_name, params)
             return operator.attrgetter(operation.handle)(self._handlers)(super()._make_api_call, params)
 
     def _operation(self, operation_name: str) -> Operation:

@@ -30,7 +30,7 @@ from .bodies import (
     encrypted_in_spool,
     take_declared,
 )
-from .ciphers import Buffer, ContentKey
+from .ciphers import Buffer, ContentKey, updated
 from .engine import Engine
 from .envelope_store import CallOptions, EnvelopeStore, Params, RawCall, StoredEnvelope
 from .exceptions import (
@@ -80,19 +80,24 @@ class _PartFilter:
         # A later pass makes the same bytes: no need to hash them again.
         self._hash = SegmentHash(key, part.offset) if part.segment is None else None
 
+    def ready(self, size: int) -> int:
+        return self._cipher.ready(size)
+
+    def update_into(self, data: Buffer, output: memoryview) -> int:
+        made = self._cipher.update_into(data, output)
+        if self._hash is not None:
+            self._hash.update(output[:made])
+        return made
+
     def update(self, data: Buffer) -> bytes:
-        return self._hashed(self._cipher.update(data))
+        return bytes(updated(self, data))
 
     def finalize(self) -> bytes:
-        rest = self._hashed(self._cipher.finalize())
+        rest = self._cipher.finalize()
         if self._hash is not None:
+            self._hash.update(rest)
             self._part.segment = self._hash.finish()
         return rest
-
-    def _hashed(self, ciphertext: bytes) -> bytes:
-        if self._hash is not None:
-            self._hash.update(ciphertext)
-        return ciphertext
 
 
 class _Upload:

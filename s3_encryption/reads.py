@@ -120,7 +120,11 @@ class ObjectReader:
 
         def new_filter(release_unverified: bool) -> Filter:
             noted = None if envelope.suite.authenticated else envelope.plaintext_length
-            return content_key.decryptor(release_unverified=release_unverified, plaintext_length=noted)
+            return content_key.decryptor(
+                release_unverified=release_unverified,
+                plaintext_length=noted,
+                ciphertext_length=ciphertext_length,
+            )
 
         stream = DecryptingStream(
             response["Body"],
@@ -295,9 +299,19 @@ class _Window:
         self._left = length
         self._input_left = input_bytes
 
+    def ready(self, size: int) -> int:
+        if self._input_left is not None:
+            size = min(size, self._input_left)
+        return min(max(0, self._inner.ready(size) - self._skip_bytes), self._left)
+
+    def update_into(self, data: Buffer, output: memoryview) -> int:
+        piece = self.update(data)
+        output[: len(piece)] = piece
+        return len(piece)
+
     def update(self, data: Buffer) -> bytes:
         if self._input_left is not None:
-            data = data[: self._input_left]
+            data = memoryview(data)[: self._input_left]
             self._input_left -= len(data)
         return self._cut(self._inner.update(data))
 
@@ -308,6 +322,9 @@ class _Window:
         return rest
 
     def _cut(self, output: bytes) -> bytes:
+        if not self._skip_bytes and len(output) <= self._left:
+            self._left -= len(output)
+            return output
         skipped = min(self._skip_bytes, len(output))
         self._skip_bytes -= skipped
         kept = output[skipped : skipped + self._left]

@@ -8,10 +8,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
-from .ciphers import Filter
+from .ciphers import Buffer, Filter, updated
 
 # What is asked of the network, or of the spool, at a time: big enough for the cipher, small enough to be reused.
-READ_BYTES = 256 * 1024
+READ_BYTES = 1024 * 1024
 
 
 class DecryptingStream(io.RawIOBase):
@@ -49,7 +49,7 @@ class DecryptingStream(io.RawIOBase):
         self._buffer_size = buffer_size
         self._release_unverified = release_unverified
         self._on_error = on_error
-        self._pieces: Iterator[bytes] | None = None
+        self._pieces: Iterator[Buffer] | None = None
         self._piece = memoryview(b"")
         self._position = 0
         self._spool: IO[bytes] | None = None
@@ -130,12 +130,12 @@ class DecryptingStream(io.RawIOBase):
             self._piece = memoryview(piece)
         return True
 
-    def _started(self) -> Iterator[bytes]:
+    def _started(self) -> Iterator[Buffer]:
         if self._pieces is None:
             self._pieces = self._start()
         return self._pieces
 
-    def _start(self) -> Iterator[bytes]:
+    def _start(self) -> Iterator[Buffer]:
         if self._release_unverified:
             return _filtered(self._ciphertext(), self._new_filter(True))
         if self._ciphertext_length is not None and self._ciphertext_length <= self._buffer_size:
@@ -150,7 +150,7 @@ class DecryptingStream(io.RawIOBase):
             filter.update(data)
         return filter.finalize()
 
-    def _verified_in_spool(self) -> Iterator[bytes]:
+    def _verified_in_spool(self) -> Iterator[Buffer]:
         """Yield plaintext in a second pass over the ciphertext, after a first one has verified it."""
         # Closed at the end, on an error, or with the stream: not within this function.
         spool = self._spool = tempfile.SpooledTemporaryFile(max_size=self._buffer_size)  # noqa: SIM115
@@ -178,9 +178,9 @@ class DecryptingStream(io.RawIOBase):
             self._spool = None
 
 
-def _filtered(data: Iterator[bytes], filter: Filter) -> Iterator[bytes]:
+def _filtered(data: Iterator[bytes], filter: Filter) -> Iterator[Buffer]:
     for piece in data:
-        yield filter.update(piece)
+        yield updated(filter, piece)
     yield filter.finalize()
 
 

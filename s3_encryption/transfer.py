@@ -20,7 +20,7 @@ from boto3.s3.transfer import ProgressCallbackInvoker, TransferConfig, create_tr
 from s3transfer.manager import TransferManager
 from s3transfer.subscribers import BaseSubscriber
 
-from .ciphers import ContentKey, Filter
+from .ciphers import Buffer, ContentKey, Filter
 from .envelope_store import CallOptions, Params
 from .exceptions import NotEncryptedError
 from .reads import ObjectReader
@@ -132,7 +132,7 @@ class Download:
     def _verified(self, sink: Any, head: Mapping[str, Any], key: ContentKey) -> None:
         """Fetch the object in ranges and write it when it is verified: from memory, or from a spool of ciphertext."""
         if head["ContentLength"] <= self.reader.options.buffer_size:
-            held = _Sink(_Nowhere(), key.decryptor())
+            held = _Sink(_Nowhere(), key.decryptor(ciphertext_length=head["ContentLength"]))
             self._fetch_ranges(held, head, key)
             sink.write(held.last)
             return
@@ -176,12 +176,18 @@ class _Sink:
         self._target = target
         self._filter = filter
         self._spool = spool
+        self._output = bytearray()
         self.last = b""
 
     def write(self, data: bytes) -> None:
         if self._spool is not None:
             self._spool.write(data)
-        self._target.write(self._filter.update(data))
+        size = self._filter.ready(len(data))
+        if len(self._output) < size:
+            self._output = bytearray(size)
+        with memoryview(self._output) as output:
+            self._filter.update_into(data, output)
+            self._target.write(output[:size])
 
     def finish(self) -> None:
         self.last = self._filter.finalize()
@@ -191,7 +197,7 @@ class _Sink:
 class _Nowhere:
     """A file that forgets."""
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Buffer) -> None:
         """Forget."""
 
 
