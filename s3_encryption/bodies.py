@@ -80,7 +80,11 @@ class Source:
             return None
         self.signal("signal_transferring")
         self._ahead = b"".join(self._read_until(SMALL_BODY_BYTES + 1 if self.length is None else self.length))
-        return self._ahead if len(self._ahead) <= SMALL_BODY_BYTES else None
+        if len(self._ahead) > SMALL_BODY_BYTES:
+            return None
+        self._left = None if self.length is None else self.length - len(self._ahead)
+        self.check_end()
+        return self._ahead
 
     def _read_until(self, size: int) -> Iterator[bytes]:
         while size > 0 and (block := self._block(min(size, BLOCK_BYTES))):
@@ -96,6 +100,18 @@ class Source:
             if self._left is not None:
                 self._left -= len(block)
             yield block
+
+    def check_end(self) -> None:
+        """Pass when all that the source held when it was given has been read.
+
+        Raises:
+            BodyChangedError: It has become shorter.
+        """
+        if self._left:
+            raise BodyChangedError(
+                f"The source of the upload has become shorter than the {self.length} bytes that it had. "
+                "Nothing was stored."
+            )
 
     def _block(self, size: int) -> bytes:
         """Return ``size`` bytes, fewer only at the end, however short the source's own reads are."""
@@ -181,7 +197,7 @@ class Declared:
 
 
 def _wrong_length(expected: int, actual: int) -> BodyMismatchError:
-    return BodyMismatchError(f"The body was to have {expected} bytes (ContentLength), and has {actual}.")
+    return BodyMismatchError(f"ContentLength says {expected} bytes, but the body has {actual}.")
 
 
 class DeclarationCheck:
@@ -229,6 +245,7 @@ def encrypted_blocks(
         if last and output:
             yield last
         last = output or last
+    source.check_end()
     check.finish()
     yield b"".join((last, filter.finalize()))
 
@@ -427,24 +444,21 @@ def take_declared(params: dict[str, Any]) -> Declared:
     return Declared(params.pop("ContentLength", None), digests)
 
 
-def check_length(source: Source, declared: Declared) -> Declared:
+def check_length(source: Source, declared: Declared) -> None:
     """Pass when a source has the declared length, as far as it can tell its length, and not more than can be encrypted.
-
-    Returns the declaration, completed by the length that the source has now: it must still have it at its end.
 
     Raises:
         BodyMismatchError: It has another length.
         ConfigurationError: It is too long for one key and IV.
     """
     if source.length is None:
-        return declared
+        return
     if declared.length is not None and declared.length != source.length:
         raise _wrong_length(declared.length, source.length)
     if source.length > GCM_MAX_PLAINTEXT_BYTES:
         raise ConfigurationError(
             f"The body has {source.length} bytes; AES-GCM encrypts {GCM_MAX_PLAINTEXT_BYTES} (64 GiB) at most."
         )
-    return Declared(source.length, declared.digests)
 
 
 def declares_digest(name: str) -> bool:

@@ -247,7 +247,8 @@ class MultipartUploads:
         upload = self._upload(params)
         number = params["PartNumber"]
         source = Source(params.pop("Body", b""))
-        declared = check_length(source, take_declared(params))
+        declared = take_declared(params)
+        check_length(source, declared)
         if not 1 <= number <= MAX_PARTS:
             return raw_call("UploadPart", {**params, "Body": b""})  # S3 says what is wrong with it
         part = upload.part(number, params)

@@ -106,7 +106,8 @@ class ObjectReader:
             part = self._measured(get, part, key)
         if part.is_whole:
             length = part.plaintext_length or 0
-            return {**self._whole(get, envelope, key), "ContentRange": content_range(0, length, length)}
+            exact = {"ContentLength": length, "ContentRange": content_range(0, length, length)}
+            return {**self._whole(get, envelope, key), **exact}
         if envelope.suite.mode == "CBC":
             return self._cbc_range(get, envelope, key, part)
         return self._range(get, part, key)

@@ -39,7 +39,8 @@ class ObjectWriter:
                 "WriteOffsetBytes appends to an object, which would destroy an encrypted one. Write the whole object."
             )
         source = Source(params.pop("Body", b""))
-        declared = check_length(source, take_declared(params))
+        declared = take_declared(params)
+        check_length(source, declared)
         self.envelopes.check_put(params, call)
         small = source.take_small()
         if small is not None:

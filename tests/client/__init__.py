@@ -1,0 +1,1 @@
+"""Tests of the client against S3 servers on the loopback interface."""

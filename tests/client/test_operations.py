@@ -1,0 +1,475 @@
+"""Every operation has its decision: what could store or hand out the wrong bytes is refused, all else is boto3's."""
+
+from __future__ import annotations
+
+import io
+import urllib.request
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.session
+import pytest
+import s3transfer.manager
+from boto3.s3.transfer import S3Transfer, TransferConfig
+from botocore.exceptions import UnknownClientMethodError
+from botocore.loaders import Loader
+from botocore.stub import Stubber
+
+from s3_encryption import S3EncryptionClient, UnsupportedOperationError
+from s3_encryption.client import OPERATIONS
+
+from .encoders import ENCODERS
+from .worlds import AES_KEY, KEY, StrictWorld, World
+
+MARKER = b"the plaintext that S3 must never see"
+_DECISIONS = {"encrypt", "decrypt", "translate", "protect", "pass"}
+
+
+def streams(model: Any) -> bool:
+    """Tell whether an operation of the model carries a stream, in or out."""
+    return any(
+        (
+            model.has_streaming_input,
+            model.has_streaming_output,
+            model.has_event_stream_input,
+            model.has_event_stream_output,
+        )
+    )
+
+
+def read(world: World, key: str = KEY) -> bytes:
+    """Return an object's plaintext."""
+    body: bytes = world.client().get_object(**world.object_at(key))["Body"].read()
+    return body
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+def test_every_streaming_operation_of_the_model_has_a_row(s3: StrictWorld) -> None:
+    """Whoever upgrades botocore has to decide about each new operation that carries data."""
+    model = s3.plain.meta.service_model
+    streaming = {name for name in model.operation_names if streams(model.operation_model(name))}
+    assert len(streaming) >= 5
+    assert streaming - OPERATIONS.keys() == set()
+
+
+def test_rows_are_well_formed() -> None:
+    """Each row has one of the five decisions, and a refusal has its reason."""
+    assert {row.decision for row in OPERATIONS.values()} <= _DECISIONS
+    assert [
+        name for name, row in OPERATIONS.items() if row.decision == "protect" and not (row.reason or row.handle)
+    ] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "decision"),
+    [("PutObject", "encrypt"), ("GetObject", "decrypt"), ("HeadObject", "translate"), ("CopyObject", "protect")],
+)
+def test_the_operations_on_content_are_decided(name: str, decision: str) -> None:
+    """The operations on an object's content are what this client is for."""
+    assert OPERATIONS[name].decision == decision
+
+
+REFUSED: dict[str, dict[str, Any]] = {
+    "select_object_content": {
+        "Expression": "select * from S3Object",
+        "ExpressionType": "SQL",
+        "InputSerialization": {"CSV": {}},
+        "OutputSerialization": {"CSV": {}},
+    },
+    "put_object_annotation": {"AnnotationName": "note", "AnnotationPayload": MARKER},
+    "upload_part": {"PartNumber": 1, "UploadId": "made elsewhere", "Body": MARKER},
+}
+
+
+@pytest.mark.parametrize("operation", REFUSED)
+def test_operation_that_would_leak_is_refused(s3: StrictWorld, operation: str) -> None:
+    """It is refused before anything is sent, and the error names the object (UP-17)."""
+    with pytest.raises(UnsupportedOperationError) as caught:
+        getattr(s3.client(), operation)(**s3.object_at(), **REFUSED[operation])
+    assert type(caught.value) is UnsupportedOperationError
+    assert (caught.value.bucket, caught.value.key) == (s3.bucket, KEY)
+    assert s3.requests == []
+
+
+# --- operations that this version does not know -----------------------------------------------------------------------
+
+FUTURE = {
+    "PutObjectShiny": {"input": {"shape": "PutObjectRequest"}},
+    "GetObjectShiny": {"input": {"shape": "GetObjectRequest"}, "output": {"shape": "GetObjectOutput"}},
+    "QueryObjectShiny": {"input": {"shape": "GetObjectRequest"}, "output": {"shape": "SelectObjectContentOutput"}},
+    "DeleteObjectShiny": {"input": {"shape": "DeleteObjectRequest"}, "output": {"shape": "DeleteObjectOutput"}},
+}
+
+
+class FutureLoader(Loader):  # type: ignore[misc]
+    """Loads botocore's model of S3 as a later version may have it: with more operations."""
+
+    def load_service_model(self, service_name: str, type_name: str, api_version: str | None = None) -> Any:
+        """Return the model, and in that of S3 the operations of the future."""
+        model = super().load_service_model(service_name, type_name, api_version)
+        if (service_name, type_name) != ("s3", "service-2"):
+            return model
+        added = {
+            name: {"name": name, "http": {"method": "PUT", "requestUri": f"/{{Key+}}?{name}"}, **shapes}
+            for name, shapes in FUTURE.items()
+        }
+        return {**model, "operations": {**model["operations"], **added}}
+
+
+@pytest.fixture(scope="module")
+def future_session() -> boto3.Session:
+    """Return a session of a later botocore."""
+    core = botocore.session.Session()
+    core.register_component("data_loader", FutureLoader(core.get_component("data_loader").search_paths))
+    return boto3.Session(botocore_session=core)
+
+
+@pytest.mark.parametrize("method", ["put_object_shiny", "get_object_shiny", "query_object_shiny"])
+def test_unknown_operation_with_a_stream_is_refused(
+    s3: StrictWorld, future_session: boto3.Session, method: str
+) -> None:
+    """An operation that carries data, and that this version has never heard of, sends nothing (AL-14)."""
+    body = {"Body": MARKER} if method.startswith("put") else {}
+    client = s3.new_client(session=future_session)
+    with pytest.raises(UnsupportedOperationError, match="Shiny"):
+        getattr(client, method)(**s3.object_at(), **body)
+    assert s3.requests == []
+
+
+def test_unknown_operation_without_a_stream_passes(s3: StrictWorld, future_session: boto3.Session) -> None:
+    """What carries no data does what boto3 does with it."""
+    client = s3.new_client(session=future_session)
+    with pytest.raises(client.exceptions.ClientError, match="NotImplemented"):
+        client.delete_object_shiny(**s3.object_at())
+    assert [request.target for request in s3.requests] == [f"/{s3.bucket}/{KEY}?DeleteObjectShiny"]
+
+
+# --- what passes ------------------------------------------------------------------------------------------------------
+
+
+def _delete_many(client: Any, bucket: str) -> Any:
+    return client.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "no such key"}], "Quiet": True})
+
+
+def _tagged(client: Any, bucket: str) -> Any:
+    client.put_object_tagging(Bucket=bucket, Key=KEY, Tagging={"TagSet": [{"Key": "team", "Value": "blue"}]})
+    return client.get_object_tagging(Bucket=bucket, Key=KEY)
+
+
+def _waited(client: Any, bucket: str) -> Any:
+    return client.get_waiter("object_exists").wait(Bucket=bucket, Key=KEY)
+
+
+def _paged(client: Any, bucket: str) -> Any:
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, PaginationConfig={"PageSize": 1})
+    return [[entry["Key"] for entry in page["Contents"]] for page in pages]
+
+
+PASSED: dict[str, Callable[[Any, str], Any]] = {
+    "list_buckets": lambda client, bucket: [b["Name"] for b in client.list_buckets()["Buckets"] if b["Name"] == bucket],
+    "head_bucket": lambda client, bucket: client.head_bucket(Bucket=bucket),
+    "get_bucket_location": lambda client, bucket: client.get_bucket_location(Bucket=bucket),
+    "get_bucket_versioning": lambda client, bucket: client.get_bucket_versioning(Bucket=bucket),
+    "get_bucket_acl": lambda client, bucket: client.get_bucket_acl(Bucket=bucket),
+    "list_objects": lambda client, bucket: client.list_objects(Bucket=bucket),
+    "list_objects_v2": lambda client, bucket: client.list_objects_v2(Bucket=bucket),
+    "list_object_versions": lambda client, bucket: client.list_object_versions(Bucket=bucket),
+    "list_multipart_uploads": lambda client, bucket: client.list_multipart_uploads(Bucket=bucket),
+    "get_object_acl": lambda client, bucket: client.get_object_acl(Bucket=bucket, Key=KEY),
+    "put_object_acl": lambda client, bucket: client.put_object_acl(Bucket=bucket, Key=KEY, ACL="private"),
+    "tagging": _tagged,
+    "delete_object": lambda client, bucket: client.delete_object(Bucket=bucket, Key="no such key"),
+    "delete_objects": _delete_many,
+    "get_object_attributes": lambda client, bucket: client.get_object_attributes(
+        Bucket=bucket, Key=KEY, ObjectAttributes=["ETag", "ObjectSize"]
+    ),
+    "paginator": _paged,
+    "waiter": _waited,
+    "can_paginate": lambda client, bucket: [client.can_paginate("list_parts"), client.can_paginate("get_object")],
+    "waiter_names": lambda client, bucket: client.waiter_names,
+}
+
+
+@pytest.fixture(scope="module")
+def two_objects(moto_url: str) -> Iterator[World]:
+    """Return a bucket with an encrypted object and a plain one."""
+    world = World(moto_url, "operations")
+    world.plain.create_bucket(Bucket=world.bucket)
+    world.client().put_object(**world.object_at(), Body=MARKER)
+    world.store(b"not encrypted", {}, "plain")
+    yield world
+    world.close()
+
+
+@pytest.mark.parametrize("operation", PASSED)
+def test_operation_without_content_is_boto3s(two_objects: World, operation: str) -> None:
+    """Everything that is not about content gives the answer of plain boto3 (AL-10)."""
+    answers = [PASSED[operation](client, two_objects.bucket) for client in (two_objects.client(), two_objects.plain)]
+    for answer in answers:
+        if isinstance(answer, dict):
+            answer.pop("ResponseMetadata")
+    assert answers[0] == answers[1]
+
+
+def test_deleted_object_is_gone(moto: World) -> None:
+    """delete_object and delete_objects delete."""
+    client = moto.client()
+    for key in ("one", "two", "three"):
+        client.put_object(**moto.object_at(key), Body=MARKER)
+    client.delete_object(**moto.object_at("one"))
+    client.delete_objects(Bucket=moto.bucket, Delete={"Objects": [{"Key": "two"}]})
+    assert [entry["Key"] for entry in client.list_objects_v2(Bucket=moto.bucket)["Contents"]] == ["three"]
+
+
+def test_stubber_works(s3: StrictWorld) -> None:
+    """Tests of users that stub the client go on working: answers come from the stub, and nothing is sent."""
+    client = s3.new_client()
+    encoded = ENCODERS["V2"].encode(b"stubbed")
+    with Stubber(client) as stubber:
+        stubber.add_response("put_object", {"ETag": '"e"'})
+        stubber.add_response("list_objects_v2", {"KeyCount": 0}, {"Bucket": s3.bucket})
+        stubber.add_response(
+            "get_object",
+            {"Body": io.BytesIO(encoded.body), "Metadata": dict(encoded.metadata), "ContentLength": len(encoded.body)},
+            s3.object_at(),
+        )
+        stubber.add_client_error("get_object", "NoSuchKey", http_status_code=404)
+        assert client.put_object(**s3.object_at(), Body=MARKER)["ETag"] == '"e"'
+        assert client.list_objects_v2(Bucket=s3.bucket)["KeyCount"] == 0
+        assert client.get_object(**s3.object_at())["Body"].read() == b"stubbed"
+        with pytest.raises(client.exceptions.NoSuchKey):
+            client.get_object(**s3.object_at())
+    assert s3.requests == []
+
+
+def test_handlers_of_the_user_see_ciphertext_only(s3: StrictWorld) -> None:
+    """Event handlers on the client, which may log or trace, get neither plaintext nor the encryption context."""
+    seen: list[str] = []
+
+    def note(**event: Any) -> None:
+        seen.append(repr(event))
+
+    client = s3.new_client()
+    for event in ("provide-client-params", "before-parameter-build", "before-call", "before-send", "after-call"):
+        client.meta.events.register(f"{event}.s3", note)
+    client.put_object(**s3.object_at(), Body=MARKER)
+    client.put_object(**s3.object_at(), Body=io.BytesIO(MARKER))
+    client.get_object(**s3.object_at())["Body"].read()
+    assert len(seen) >= 15
+    assert not [text for text in seen if MARKER.decode() in text or "EncryptionContext" in text]
+
+
+def test_handler_of_the_user_can_add_parameters(s3: StrictWorld) -> None:
+    """What a handler adds to every call of an operation reaches S3."""
+
+    def pay(params: dict[str, Any], **event: Any) -> None:
+        params["RequestPayer"] = "requester"
+
+    client = s3.new_client()
+    client.meta.events.register("before-parameter-build.s3.PutObject", pay)
+    client.put_object(**s3.object_at(), Body=MARKER)
+    assert s3.requests[0].headers["x-amz-request-payer"] == "requester"
+
+
+def test_call_below_the_methods_encrypts_too(s3: StrictWorld) -> None:
+    """boto3's machinery, which paginators, waiters and tracing tools use, has no way around the encryption (AL-13)."""
+    s3.client()._make_api_call("PutObject", {**s3.object_at(), "Body": MARKER})
+    assert MARKER not in s3.requests[0].raw_body
+    assert read(s3) == MARKER
+
+
+def test_closed_client_can_be_closed_again(s3: StrictWorld) -> None:
+    """close() closes the connections, as boto3's does."""
+    client = s3.new_client()
+    client.put_object(**s3.object_at(), Body=MARKER)
+    client.close()
+    client.close()
+    with client._endpoint.http_session._manager.pools.lock:
+        assert len(client._endpoint.http_session._manager.pools) == 0
+
+
+# --- presigned URLs ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("positional", [False, True])
+def test_presigned_read_works_and_warns(s3: StrictWorld, positional: bool) -> None:
+    """A URL for reading is boto3's, with a warning at the caller's line that it yields the encrypted object."""
+    arguments = {"ClientMethod": "get_object", "Params": s3.object_at(), "ExpiresIn": 60, "HttpMethod": "GET"}
+    client = s3.client()
+    with pytest.warns(UserWarning, match="encrypted") as caught:
+        ours = client.generate_presigned_url(
+            *(arguments.values() if positional else ()), **({} if positional else arguments)
+        )
+    assert [warning.filename for warning in caught] == [__file__]
+    assert _without_time(ours) == _without_time(s3.plain.generate_presigned_url(**arguments))
+
+
+def _without_time(url: str) -> list[str]:
+    base, _, query = url.partition("?")
+    timely = ("X-Amz-Date", "X-Amz-Signature", "Signature", "Expires=")
+    return [base, *(part for part in query.split("&") if not part.startswith(timely))]
+
+
+def test_presigned_url_yields_the_stored_bytes(s3: StrictWorld) -> None:
+    """Whoever follows the URL gets what S3 has."""
+    client = s3.client()
+    client.put_object(**s3.object_at(), Body=MARKER)
+    with pytest.warns(UserWarning, match="encrypted"):
+        url = client.generate_presigned_url("get_object", s3.object_at())
+    with urllib.request.urlopen(url) as answer:  # noqa: S310
+        assert answer.read() == s3.body_stored()
+
+
+def test_presigned_url_without_content_does_not_warn(s3: StrictWorld) -> None:
+    """URLs for other operations are boto3's business."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for method, parameters in {"list_objects_v2": {"Bucket": s3.bucket}, "head_object": s3.object_at()}.items():
+            assert s3.client().generate_presigned_url(method, parameters).startswith(s3.url)
+
+
+@pytest.mark.parametrize("method", ["put_object", "upload_part", "create_multipart_upload", "put_object_annotation"])
+def test_presigned_write_is_refused(s3: StrictWorld, method: str) -> None:
+    """Whoever has such a URL would store plaintext (AL-05)."""
+    client = s3.client()
+    with pytest.raises(UnsupportedOperationError, match=method):
+        client.generate_presigned_url(method, Params=s3.object_at())
+    with pytest.raises(UnsupportedOperationError, match=method):
+        client.generate_presigned_url(ClientMethod=method, Params=s3.object_at())
+
+
+def test_presigned_write_of_any_stream_is_refused(s3: StrictWorld) -> None:
+    """Every operation of the model that sends a stream to an object is among the refused."""
+    client, model = s3.client(), s3.plain.meta.service_model
+    for name, method in ((name, method) for method, name in s3.plain.meta.method_to_api_mapping.items()):
+        if model.operation_model(name).has_streaming_input and name != "WriteGetObjectResponse":
+            with pytest.raises(UnsupportedOperationError):
+                client.generate_presigned_url(method, Params=s3.object_at())
+
+
+def test_presigned_post_is_refused(s3: StrictWorld) -> None:
+    """What a browser posts would be stored in plaintext (AL-05)."""
+    with pytest.raises(UnsupportedOperationError, match="POST"):
+        s3.client().generate_presigned_post(s3.bucket, KEY)
+    with pytest.raises(UnsupportedOperationError, match="POST"):
+        s3.client().generate_presigned_post(Bucket=s3.bucket, Key=KEY, ExpiresIn=60)
+
+
+def test_presigned_url_for_an_unknown_method_is_botocores_error(s3: StrictWorld) -> None:
+    """A misspelt method is told as plain boto3 tells it."""
+    with pytest.raises(UnknownClientMethodError):
+        s3.client().generate_presigned_url("put_objects", s3.object_at())
+
+
+# --- copies -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("directive", [{}, {"MetadataDirective": "COPY"}], ids=["default", "COPY"])
+@pytest.mark.parametrize("format", ["V2", "V3", "V2-CBC"])
+def test_copy_object_takes_the_envelope_along(moto: World, format: str, directive: dict[str, str]) -> None:
+    """A copy made by S3 decrypts as its source does."""
+    encoded = ENCODERS[format].encode(MARKER)
+    moto.store(encoded.body, encoded.metadata)
+    client = moto.client(**ENCODERS[format].options)
+    client.copy_object(**moto.object_at("copy"), CopySource=moto.object_at(), StorageClass="STANDARD_IA", **directive)
+    assert client.get_object(**moto.object_at("copy"))["Body"].read() == MARKER
+
+
+@pytest.mark.parametrize("size", [100, 5 * 2**20, 6 * 2**20], ids=["small", "one-part", "two-parts"])
+def test_managed_copy_takes_all_of_the_object(moto: World, size: int) -> None:
+    """copy() copies the ciphertext to its end, tag included, in one request or in parts."""
+    plaintext = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    client = moto.client()
+    client.put_object(**moto.object_at(), Body=plaintext)
+    parts = TransferConfig(multipart_threshold=5 * 2**20, multipart_chunksize=5 * 2**20)
+    client.copy(moto.object_at(), moto.bucket, "copy", Config=parts)
+    assert read(moto, "copy") == plaintext
+
+
+def test_managed_copy_takes_all_arguments_of_boto3s(moto: World) -> None:
+    """ExtraArgs, Callback and SourceClient work by position and by keyword."""
+    copied: list[int] = []
+    client = moto.client()
+    client.put_object(**moto.object_at(), Body=MARKER)
+    client.copy(moto.object_at(), moto.bucket, "one", {"StorageClass": "STANDARD_IA"}, copied.append, moto.plain)
+    client.copy(CopySource=moto.object_at(), Bucket=moto.bucket, Key="two", SourceClient=client)
+    assert [read(moto, "one"), read(moto, "two")] == [MARKER, MARKER]
+    assert sum(copied) == len(MARKER) + 16
+
+
+def test_replaced_metadata_keeps_the_envelope(moto: World) -> None:
+    """With REPLACE, the copy has the caller's metadata and its source's envelope (AL-08)."""
+    client = moto.client()
+    client.put_object(**moto.object_at(), Body=MARKER, Metadata={"old": "yes"})
+    replaced = {"MetadataDirective": "REPLACE", "Metadata": {"new": "yes"}}
+    client.copy_object(**moto.object_at("one"), CopySource=moto.object_at(), **replaced)
+    client.copy(moto.object_at(), moto.bucket, "two", replaced)
+    for key in ("one", "two"):
+        assert read(moto, key) == MARKER
+        stored = moto.metadata_stored(key)
+        assert (stored.get("old"), stored.get("new")) == (None, "yes")
+
+
+# --- transfers of small files -----------------------------------------------------------------------------------------
+
+
+def _upload_file(client: Any, world: World, path: Path) -> None:
+    client.upload_file(str(path), world.bucket, KEY)
+
+
+def _upload_fileobj(client: Any, world: World, path: Path) -> None:
+    with path.open("rb") as file:
+        client.upload_fileobj(file, world.bucket, KEY)
+
+
+def _s3_transfer(client: Any, world: World, path: Path) -> None:
+    with S3Transfer(client) as transfer:
+        transfer.upload_file(str(path), world.bucket, KEY)
+
+
+def _transfer_manager(client: Any, world: World, path: Path) -> None:
+    with s3transfer.manager.TransferManager(client) as manager:
+        manager.upload(str(path), world.bucket, KEY).result()
+
+
+UPLOADS = {
+    "upload_file": _upload_file,
+    "upload_fileobj": _upload_fileobj,
+    "S3Transfer": _s3_transfer,
+    "TransferManager": _transfer_manager,
+}
+
+
+@pytest.mark.parametrize("size", [0, 100, 200_000])
+@pytest.mark.parametrize("upload", UPLOADS)
+def test_small_transfer_is_encrypted(s3: StrictWorld, tmp_path: Path, upload: str, size: int) -> None:
+    """Whatever uploads through the client uploads ciphertext (AL-01, AL-02)."""
+    plaintext = (MARKER * (size // len(MARKER) + 1))[:size]
+    (tmp_path / "source").write_bytes(plaintext)
+    UPLOADS[upload](s3.client(), s3, tmp_path / "source")
+    assert not [request for request in s3.requests if MARKER in request.raw_body]
+    assert len(s3.body_stored()) == size + 16
+    assert read(s3) == plaintext
+
+
+@pytest.mark.parametrize("size", [0, 100, 200_000])
+def test_small_download_is_decrypted(s3: StrictWorld, tmp_path: Path, size: int) -> None:
+    """download_file and download_fileobj give the plaintext."""
+    client, memory = s3.client(), io.BytesIO()
+    client.put_object(**s3.object_at(), Body=(MARKER * 6000)[:size])
+    client.download_file(s3.bucket, KEY, str(tmp_path / "target"))
+    client.download_fileobj(s3.bucket, KEY, memory)
+    assert (tmp_path / "target").read_bytes() == memory.getvalue() == (MARKER * 6000)[:size]
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
+def test_crt_client_gets_no_credentials(s3: StrictWorld) -> None:
+    """boto3 hands transfers to the CRT client, which would bypass this one, only with credentials to give it."""
+    client = S3EncryptionClient(s3.plain, aes_key=AES_KEY)
+    assert getattr(client, "_get_credentials")() is None  # noqa: B009 - its type says None already
+    assert s3.plain._get_credentials() is not None

@@ -1,0 +1,125 @@
+"""Multipart uploads as programs make them, and an S3 in memory that is called without a network."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from s3_encryption.engine import Engine
+from s3_encryption.envelope_store import EnvelopeStore
+from s3_encryption.keyrings import AesKeyring
+from s3_encryption.multipart import MultipartUploads
+
+from .opened import opened
+from .worlds import AES_KEY, BUCKET, KEY, StrictWorld
+
+MIB = 2**20
+MIN_PART_BYTES = 5 * MIB
+
+
+class Upload:
+    """One multipart upload under way: it remembers the ETags, as a program would."""
+
+    def __init__(self, client: Any, key: str = KEY, repeated: Mapping[str, Any] | None = None, **params: Any) -> None:
+        self.client = client
+        # What all calls of the upload have in common.
+        self.named = {"Bucket": BUCKET, "Key": key, **(repeated or {})}
+        answer = client.create_multipart_upload(**self.named, **params)
+        self.named["UploadId"] = answer["UploadId"]
+        self.parts: dict[int, dict[str, Any]] = {}
+
+    def send(self, number: int, body: Any, **params: Any) -> dict[str, Any]:
+        """Upload a part, note what is to be said of it at the end, and return S3's answer."""
+        answer: dict[str, Any] = self.client.upload_part(**self.named, PartNumber=number, Body=body, **params)
+        checksums = {name: text for name, text in answer.items() if name.startswith("Checksum") and name != "ChecksumType"}
+        self.parts[number] = {"PartNumber": number, "ETag": answer["ETag"], **checksums}
+        return answer
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Return the parts as they are listed at the end."""
+        return [self.parts[number] for number in sorted(self.parts)]
+
+    def complete(self, parts: list[dict[str, Any]] | None = None, **params: Any) -> Any:
+        """Complete the upload with all parts, or with those given."""
+        listed = self.listed() if parts is None else parts
+        return self.client.complete_multipart_upload(**self.named, MultipartUpload={"Parts": listed}, **params)
+
+    def abort(self) -> Any:
+        """Abort the upload."""
+        return self.client.abort_multipart_upload(**self.named)
+
+
+def part_sizes(s3: StrictWorld) -> list[tuple[int, int]]:
+    """Return number and size of every part that went over the wire, in order of arrival."""
+    return [
+        (int(request.query["partNumber"]), len(request.body))
+        for request in s3.server.of("PUT")
+        if "partNumber" in request.query
+    ]
+
+
+class MemoryS3:
+    """Multipart uploads of an encrypting client onto an S3 that is a function: ``raw_call`` stands for the network.
+
+    ``passes`` is how often a body is read; ``before_part`` is called with number and body before it is, and may raise.
+    """
+
+    def __init__(self, passes: int = 1, **options: Any) -> None:
+        self.engine = Engine(keyring=AesKeyring(AES_KEY), **options)
+        self.uploads = MultipartUploads(self.engine, EnvelopeStore("metadata", ".instruction"))
+        self.passes = passes
+        self.before_part: Callable[[int, Any], None] = lambda number, body: None
+        # Every body that was read to its end, by part number; and what became of them.
+        self.wire: list[tuple[int, bytes]] = []
+        self.stored: dict[int, tuple[str, bytes]] = {}
+        self.metadata: dict[str, str] = {}
+        self.object: bytes | None = None
+
+    def raw_call(self, operation: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Answer as S3 would."""
+        if operation == "CreateMultipartUpload":
+            self.metadata = params["Metadata"]
+            return {"UploadId": uuid.uuid4().hex}
+        if operation == "UploadPart":
+            return self._part(params["PartNumber"], params["Body"])
+        if operation == "CompleteMultipartUpload":
+            parts = [(part["PartNumber"], part["ETag"]) for part in params["MultipartUpload"]["Parts"]]
+            assert parts == [(number, etag) for number, (etag, _) in sorted(self.stored.items())]
+            self.object = b"".join(body for _, (_, body) in sorted(self.stored.items()))
+        return {}
+
+    def _part(self, number: int, body: Any) -> dict[str, Any]:
+        self.before_part(number, body)
+        content = b""
+        for _ in range(self.passes):
+            if not isinstance(body, bytearray):
+                body.seek(0)
+            content = bytes(body) if isinstance(body, bytearray) else body.read()
+            self.wire.append((number, content))
+        etag = f'"{uuid.uuid4().hex}"'
+        self.stored[number] = (etag, content)
+        return {"ETag": etag}
+
+    def plaintext(self) -> bytes:
+        """Return what the completed object decrypts to."""
+        assert self.object is not None
+        return opened(self.object, self.metadata)
+
+    # --- the client's operations that Upload uses ---------------------------------------------------------------------
+
+    def create_multipart_upload(self, **params: Any) -> Any:
+        """Start an upload."""
+        return self.uploads.create_multipart_upload(self.raw_call, params)
+
+    def upload_part(self, **params: Any) -> Any:
+        """Send a part."""
+        return self.uploads.upload_part(self.raw_call, params)
+
+    def complete_multipart_upload(self, **params: Any) -> Any:
+        """Complete an upload."""
+        return self.uploads.complete_multipart_upload(self.raw_call, params)
+
+    def abort_multipart_upload(self, **params: Any) -> Any:
+        """Abort an upload."""
+        return self.uploads.abort_multipart_upload(self.raw_call, params)
