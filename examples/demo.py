@@ -14,7 +14,7 @@ import sysconfig
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -138,11 +138,12 @@ def tamper(client: Any, plain_s3: Any, key: str) -> None:
     body = bytearray(stored["Body"].read())
     body[100] ^= 1
     plain_s3.put_object(Bucket=BUCKET, Key=key, Body=bytes(body), Metadata=stored["Metadata"])
-    for how, read in {
+    ways: dict[str, Callable[[Any], Any]] = {
         "read()": lambda stream: stream.read(),
         "read(1)": lambda stream: stream.read(1),
         "iter_lines()": lambda stream: next(stream.iter_lines()),
-    }.items():
+    }
+    for how, read in ways.items():
         try:
             released = read(client.get_object(Bucket=BUCKET, Key=key)["Body"])
         except DecryptionError as error:

@@ -5,50 +5,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import random
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from support.fake_kms import KMS_KEY_ARN, FakeKms
-from support.servers import Answer, Fault, refusal
 
-from s3_encryption import (
-    BodyMismatchError,
-    CommitmentPolicy,
-    KmsKeyring,
-    S3EncryptionSession,
-    UnsupportedOperationError,
-)
-from s3_encryption import multipart as multipart_module
+from s3_encryption import BodyMismatchError, CommitmentPolicy, KmsKeyring, S3EncryptionSession
 
 from .opened import stored_plaintext
 from .sources import ShortReads, Unseekable
-from .uploads import MIB, MIN_PART_BYTES, Upload, part_sizes
+from .uploads import DATA, MIN_PART_BYTES, Upload, cut, part_sizes, policies, uploaded
 from .worlds import AES_KEY, KEY, StrictWorld
-
-DATA = random.Random("multipart").randbytes(12 * MIB)
-POLICIES = {
-    "V2": CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT,
-    "V3": CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT,
-}
-policies = pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
-
-
-def cut(*sizes: int) -> list[bytes]:
-    """Return parts of these sizes."""
-    starts = [sum(sizes[:number]) for number in range(len(sizes))]
-    return [DATA[start : start + size] for start, size in zip(starts, sizes, strict=True)]
-
-
-def uploaded(s3: StrictWorld, *sizes: int, client: Any = None, **params: Any) -> Upload:
-    """Return an upload to which parts of these sizes were sent."""
-    upload = Upload(client or s3.client(), **params)
-    for number, part in enumerate(cut(*sizes), start=1):
-        upload.send(number, part)
-    return upload
-
 
 # --- what is stored ---------------------------------------------------------------------------------------------------
 
@@ -101,8 +70,6 @@ def test_parts_may_be_any_body(s3: StrictWorld, kind: str) -> None:
 def test_part_without_a_body_is_empty(s3: StrictWorld) -> None:
     """Body may be left out, as in boto3."""
     upload = Upload(s3.client())
-    answer = s3.client  # the upload's own client must be used: it alone has the key
-    assert answer is not None
     etag = upload.client.upload_part(**upload.named, PartNumber=1)["ETag"]
     upload.complete([{"PartNumber": 1, "ETag": etag}])
     assert stored_plaintext(s3) == b""
@@ -203,7 +170,7 @@ def test_every_part_has_the_checksum_that_the_upload_demands(s3: StrictWorld, al
 
 @pytest.mark.parametrize("sizes", [[MIN_PART_BYTES, 100], [MIN_PART_BYTES]], ids=str)
 def test_digests_of_the_plaintext_stay_here(s3: StrictWorld, sizes: list[int]) -> None:
-    """A part's digest is compared here; listed again at the end, as plain boto3 allows, it is not sent either (UP-08)."""
+    """A part's digest is compared here; listed at the end, as plain boto3 allows, it is not sent either (UP-08)."""
     upload = Upload(s3.client(), ChecksumAlgorithm="SHA256")
     digests = [sha256_of(part) for part in cut(*sizes)]
     for number, part in enumerate(cut(*sizes), start=1):
@@ -220,7 +187,7 @@ def test_digests_of_the_plaintext_stay_here(s3: StrictWorld, sizes: list[int]) -
 def test_false_declaration_of_a_part_is_refused(s3: StrictWorld, name: str, size: int) -> None:
     """The part is refused, and can be sent again as what it is (UP-07, UP-08)."""
     upload = Upload(s3.client())
-    false: dict[str, Any] = {"ContentMD5": "AAAAAAAAAAAAAAAAAAAAAA==", "ChecksumSHA256": sha256_of(b""), "ContentLength": 5}
+    false: dict[str, Any] = {"ContentMD5": "AAAA", "ChecksumSHA256": sha256_of(b""), "ContentLength": 5}
     with pytest.raises(BodyMismatchError, match=name):
         upload.send(1, DATA[:size], **{name: false[name]})
     assert not s3.server.of("PUT")
@@ -256,52 +223,3 @@ def test_what_every_part_must_repeat_is_said_of_the_tag_too(s3: StrictWorld, siz
         "x-amz-expected-bucket-owner",
     ):
         assert first.headers[name] == last.headers[name]
-
-
-# --- at rest ----------------------------------------------------------------------------------------------------------
-
-
-@policies
-@pytest.mark.parametrize("order", [[2, 1, 3], [2, 3], [1, 3], [1, 2], [1, 1, 3], [1, 2, 3, 3]], ids=str)
-def test_parts_that_were_moved_are_refused(s3: StrictWorld, order: list[int], policy: CommitmentPolicy) -> None:
-    """MP-01, MP-02: reordered, lost and repeated parts are no such object."""
-    client = s3.client(commitment_policy=policy)
-    uploaded(s3, MIN_PART_BYTES, MIN_PART_BYTES, 1000, client=client).complete()
-    starts = [0, MIN_PART_BYTES, 2 * MIN_PART_BYTES, None]
-
-    def moved(body: bytes) -> bytes:
-        return b"".join(body[starts[number - 1] : starts[number]] for number in order)
-
-    assert_refused_after(s3, client, moved)
-
-
-@policies
-def test_part_of_another_upload_is_refused(s3: StrictWorld, policy: CommitmentPolicy) -> None:
-    """MP-04: the same plaintext, uploaded twice, makes parts that can't stand in for each other."""
-    client = s3.client(commitment_policy=policy)
-    uploaded(s3, MIN_PART_BYTES, MIN_PART_BYTES, 1000, client=client).complete()
-    uploaded(s3, MIN_PART_BYTES, MIN_PART_BYTES, 1000, client=client, key="other").complete()
-    other = s3.body_stored("other")
-    assert_refused_after(
-        s3, client, lambda body: body[:MIN_PART_BYTES] + other[MIN_PART_BYTES : 2 * MIN_PART_BYTES] + body[2 * MIN_PART_BYTES :]
-    )
-
-
-@policies
-def test_flipped_bit_anywhere_is_refused(s3: StrictWorld, policy: CommitmentPolicy) -> None:
-    """CT-02: at the edges of parts, of blocks and of the tag."""
-    client = s3.client(commitment_policy=policy)
-    uploaded(s3, MIN_PART_BYTES, MIN_PART_BYTES, 1000, client=client).complete()
-    for position in (0, 65536, MIN_PART_BYTES - 1, MIN_PART_BYTES, 2 * MIN_PART_BYTES, -17, -16, -1):
-
-        def flipped(body: bytes, position: int = position) -> bytes:
-            return body[:position] + bytes([body[position] ^ 1]) + (body[position:][1:])
-
-        original = s3.server.objects[f"/{s3.bucket}/{KEY}"]
-        assert_refused_after(s3, client, flipped)
-        s3.server.objects[f"/{s3.bucket}/{KEY}"] = original
-
-
-def assert_refused_after(s3: StrictWorld, client: Any, change: Callable[[bytes], bytes]) -> None:
-    """Change what is stored; reading must fail before anything is released."""
-    raise NotImplementedError

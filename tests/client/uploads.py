@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pytest
+
+from s3_encryption import CommitmentPolicy
 from s3_encryption.engine import Engine
 from s3_encryption.envelope_store import EnvelopeStore
 from s3_encryption.keyrings import AesKeyring
@@ -16,6 +20,18 @@ from .worlds import AES_KEY, BUCKET, KEY, StrictWorld
 
 MIB = 2**20
 MIN_PART_BYTES = 5 * MIB
+DATA = random.Random("multipart").randbytes(11 * MIB)
+POLICIES = {
+    "V2": CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT,
+    "V3": CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT,
+}
+policies = pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
+
+
+def cut(*sizes: int) -> list[bytes]:
+    """Return parts of these sizes, which together are the start of DATA."""
+    starts = [sum(sizes[:number]) for number in range(len(sizes))]
+    return [DATA[start : start + size] for start, size in zip(starts, sizes, strict=True)]
 
 
 class Upload:
@@ -32,7 +48,7 @@ class Upload:
     def send(self, number: int, body: Any, **params: Any) -> dict[str, Any]:
         """Upload a part, note what is to be said of it at the end, and return S3's answer."""
         answer: dict[str, Any] = self.client.upload_part(**self.named, PartNumber=number, Body=body, **params)
-        checksums = {name: text for name, text in answer.items() if name.startswith("Checksum") and name != "ChecksumType"}
+        checksums = {name: answer[name] for name in answer if name.startswith("Checksum") and name != "ChecksumType"}
         self.parts[number] = {"PartNumber": number, "ETag": answer["ETag"], **checksums}
         return answer
 
@@ -48,6 +64,14 @@ class Upload:
     def abort(self) -> Any:
         """Abort the upload."""
         return self.client.abort_multipart_upload(**self.named)
+
+
+def uploaded(s3: StrictWorld, *sizes: int, client: Any = None, **params: Any) -> Upload:
+    """Return an upload to which parts of these sizes were sent."""
+    upload = Upload(client or s3.client(), **params)
+    for number, part in enumerate(cut(*sizes), start=1):
+        upload.send(number, part)
+    return upload
 
 
 def part_sizes(s3: StrictWorld) -> list[tuple[int, int]]:

@@ -9,7 +9,7 @@ import pytest
 from support.encoder import AES_KEY, V2_AES, V3_AES, Encoder, Stored
 from support.fake_kms import FakeKms
 from support.reading import finish_at_once, read, read_body
-from support.vectors import KMS_RECORDS, VECTORS, Vector, salamander
+from support.vectors import KMS_RECORDS, PEER_VECTORS, VECTORS, Vector, salamander
 
 from s3_encryption.algorithms import AES_GCM, CommitmentPolicy
 from s3_encryption.ciphers import ContentKey
@@ -27,10 +27,11 @@ def parametrized(vectors: list[Vector]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("vector", [pytest.param(vector, id=vector.name) for vector in vectors])
 
 
-all_vectors = parametrized(list(VECTORS))
-in_metadata = parametrized([vector for vector in VECTORS if vector.instruction_file is None])
-in_instruction_files = parametrized([vector for vector in VECTORS if vector.instruction_file is not None])
-behind_a_switch = parametrized([vector for vector in VECTORS if vector.legacy_wrap or vector.unauthenticated])
+EVERY = (*VECTORS, *PEER_VECTORS)
+all_vectors = parametrized(list(EVERY))
+in_metadata = parametrized([vector for vector in EVERY if vector.instruction_file is None])
+in_instruction_files = parametrized([vector for vector in EVERY if vector.instruction_file is not None])
+behind_a_switch = parametrized([vector for vector in EVERY if vector.legacy_wrap or vector.unauthenticated])
 
 
 @pytest.fixture
@@ -60,8 +61,9 @@ def needed_before_unwrapping(vector: Vector) -> set[str]:
 
 
 def test_vectors_are_complete() -> None:
-    """All 206 vectors are there, and so none of the tests below passes for want of data."""
-    assert len(VECTORS) == len({vector.name for vector in VECTORS}) == 206
+    """All vectors are there, and so none of the tests below passes for want of data."""
+    assert (len(VECTORS), len(PEER_VECTORS)) == (206, 186)
+    assert len({vector.name for vector in EVERY}) == len(EVERY)
 
 
 @all_vectors

@@ -44,7 +44,8 @@ class Vector:
     instruction_file: bytes | None
     instruction_suffix: str | None
     body: bytes
-    data_key: bytes
+    # Unknown (None) where a peer told nobody.
+    data_key: bytes | None
     plaintext: bytes
 
     @property
@@ -55,7 +56,7 @@ class Vector:
     @property
     def short_data_key(self) -> bool:
         """Whether the data key is shorter than today's, which only the unwrapped key shows."""
-        return len(self.data_key) < 32
+        return self.data_key is not None and len(self.data_key) < 32
 
     @property
     def unauthenticated(self) -> bool:
@@ -113,7 +114,7 @@ def _vector(entry: Mapping[str, Any]) -> Vector:
         instruction_file=instruction["body"].encode() if instruction else None,
         instruction_suffix=instruction["suffix"] if instruction else None,
         body=base64.b64decode(entry["ciphertext"]),
-        data_key=bytes.fromhex(entry["data_key_hex"]),
+        data_key=bytes.fromhex(entry["data_key_hex"]) if "data_key_hex" in entry else None,
         plaintext=_checked(plaintext(entry["plaintext_length"]), entry["plaintext_sha256"]),
     )
 
@@ -128,7 +129,12 @@ _DOCUMENT = _load("vectors.json")
 AES_KEYS = {name: bytes.fromhex(_DOCUMENT["master_keys"][name]) for name in ("aes128", "aes256")}
 RSA_KEY_DER = base64.b64decode(_DOCUMENT["master_keys"]["rsa2048_pkcs8_der_base64"])
 VECTORS = tuple(_vector(entry) for entry in _DOCUMENT["vectors"])
-KMS_RECORDS = tuple(vector.kms for vector in VECTORS if vector.kms is not None)
+PEER_VECTORS = tuple(
+    _vector(entry)
+    for path in sorted((VECTORS_DIRECTORY / "peers").glob("*.json"))
+    for entry in _load(f"peers/{path.name}")["vectors"]
+)
+KMS_RECORDS = tuple(vector.kms for vector in (*VECTORS, *PEER_VECTORS) if vector.kms is not None)
 
 
 def salamander(format: str) -> dict[str, bytes]:
