@@ -16,17 +16,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from boto3.s3.transfer import TransferConfig
 from botocore.client import BaseClient
-from botocore.exceptions import HTTPClientError, ParamValidationError
-from botocore.handlers import BUILTIN_HANDLERS
-from botocore.hooks import HierarchicalEmitter
-from botocore.validate import ParamValidator
+from botocore.exceptions import HTTPClientError
 
 from .algorithms import CommitmentPolicy
 from .clients import kms_keyring, make_s3_client
 from .copies import ObjectCopier
 from .engine import Engine, check_switch
 from .envelope import DEFAULT_INSTRUCTION_FILE_SUFFIX
-from .envelope_store import CONTEXT_PARAMETER, SUFFIX_PARAMETER, EnvelopeStore, Params, check_suffix
+from .envelope_store import EnvelopeStore, Params, check_suffix
 from .exceptions import (
     ConfigurationError,
     ConfigurationTypeError,
@@ -37,6 +34,7 @@ from .exceptions import (
 from .files import open_object
 from .keyrings import AesKeyring, Keyring, RsaKeyring
 from .multipart import MultipartUploads
+from .operations import CALL_PARAMETERS, EXTRA_PARAMETERS, PRESIGNED_WARNING, UNSAFE_PRESIGNED, decision, validate
 from .reads import ObjectReader, ReadOptions
 from .transfer import Download, FullReader
 from .writes import ObjectWriter
@@ -50,64 +48,6 @@ else:
 
 DEFAULT_BUFFER_SIZE = 64 * 1024 * 1024
 _ENVELOPE_LOCATIONS = ("metadata", "instruction_file")
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """What the client does with one operation of S3's model.
-
-    ``decision`` is "encrypt", "decrypt", "translate" (lengths and metadata), "protect" (refuse) or "pass". ``handle``
-    names the method of Handlers that does it; ``reason`` says why, where the call is refused.
-    """
-
-    decision: str
-    handle: str = ""
-    reason: str = ""
-
-
-OPERATIONS: Mapping[str, Operation] = {
-    "PutObject": Operation("encrypt", handle="writer.put_object"),
-    "GetObject": Operation("decrypt", handle="reader.get_object"),
-    "HeadObject": Operation("translate", handle="reader.head_object"),
-    "CreateMultipartUpload": Operation("encrypt", handle="uploads.create_multipart_upload"),
-    "UploadPart": Operation("encrypt", handle="uploads.upload_part"),
-    "CompleteMultipartUpload": Operation("encrypt", handle="uploads.complete_multipart_upload"),
-    "AbortMultipartUpload": Operation("translate", handle="uploads.abort_multipart_upload"),
-    "UploadPartCopy": Operation("protect", handle="uploads.upload_part_copy"),
-    "CopyObject": Operation("protect", handle="copies.copy_object"),
-    "SelectObjectContent": Operation("protect", reason="S3 can't query what it can't read. Get the object instead."),
-    "PutObjectAnnotation": Operation("protect", reason="It would store the annotation unencrypted."),
-    # Streams that are not the content of an object: a bit torrent file, an annotation, a Lambda function's answer.
-    "GetObjectTorrent": Operation("pass"),
-    "GetObjectAnnotation": Operation("pass"),
-    "WriteGetObjectResponse": Operation("pass"),
-}
-_PASS = Operation("pass")
-_UNKNOWN_STREAM = Operation("protect", reason="This version does not know how to keep its data encrypted.")
-
-_CALL_PARAMETERS = (CONTEXT_PARAMETER, SUFFIX_PARAMETER)
-_EXTRA_PARAMETERS = {
-    "PutObject": _CALL_PARAMETERS,
-    "GetObject": _CALL_PARAMETERS,
-    "CreateMultipartUpload": _CALL_PARAMETERS,
-}
-
-# Presigned URLs leave the encryption to whoever uses them. Reading by one yields ciphertext, which harms nobody.
-_UNSAFE_PRESIGNED = frozenset(
-    {"put_object", "upload_part", "create_multipart_upload", "complete_multipart_upload", "put_object_annotation"}
-)
-_PRESIGNED_WARNING = "Whoever uses a presigned URL for get_object gets the encrypted object and must decrypt it."
-
-
-def _botocores_own_handlers() -> HierarchicalEmitter:
-    emitter = HierarchicalEmitter()
-    for event, handler, *_ in BUILTIN_HANDLERS:
-        if event.startswith("before-parameter-build.s3"):
-            emitter.register(event, handler)
-    return emitter
-
-
-_BOTOCORES_OWN = _botocores_own_handlers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,50 +159,19 @@ class S3EncryptionClient(_Client):
     # --- operations ---------------------------------------------------------------------------------------------------
 
     def _make_api_call(self, operation_name: str, api_params: Params) -> Any:
-        operation = self._operation(operation_name)
+        model = self.meta.service_model.operation_model(operation_name)
+        operation = decision(model)
         if operation.decision == "pass":
             return super()._make_api_call(operation_name, api_params)
         with _located(api_params.get("Bucket"), api_params.get("Key")):
             if not operation.handle:
                 raise UnsupportedOperationError(f"{operation_name} is refused. {operation.reason}")
             params = dict(api_params)
-            if operation_name in _EXTRA_PARAMETERS:
+            if operation_name in EXTRA_PARAMETERS:
                 params = {**self._call_defaults, **params}
-            if operation.decision == "encrypt":
-                self._validate(operation_name, params)
+            if operation.decision == "encrypt" and self.meta.config.parameter_validation:
+                validate(model, params)
             return operator.attrgetter(operation.handle)(self._handlers)(super()._make_api_call, params)
-
-    def _operation(self, operation_name: str) -> Operation:
-        decided = OPERATIONS.get(operation_name)
-        if decided is not None:
-            return decided
-        model = self.meta.service_model.operation_model(operation_name)
-        streams = (
-            model.has_streaming_input,
-            model.has_streaming_output,
-            model.has_event_stream_input,
-            model.has_event_stream_output,
-        )
-        return _UNKNOWN_STREAM if any(streams) else _PASS
-
-    def _validate(self, operation_name: str, params: Params) -> None:
-        """Let botocore refuse wrong parameters before a data key is asked for, in its own words.
-
-        Its own event handlers come first, as in a real call: they encode customer keys, and check bucket names and
-        metadata. The client's other handlers are the user's, and are to see ciphertext only.
-        """
-        if not self.meta.config.parameter_validation:
-            return
-        model = self.meta.service_model.operation_model(operation_name)
-        extra = _EXTRA_PARAMETERS.get(operation_name, ())
-        known = {name: value for name, value in params.items() if name not in extra}
-        event = f"before-parameter-build.s3.{operation_name}"
-        _BOTOCORES_OWN.emit(event, params=known, model=model, context={})
-        # A handler may have made a file of the body; the caller's own is what must be of a right type.
-        given = {**known, "Body": params["Body"]} if "Body" in params else known
-        report = ParamValidator().validate(given, model.input_shape)
-        if report.has_errors():
-            raise ParamValidationError(report=report.generate_report())
 
     # --- what boto3 adds to the operations ----------------------------------------------------------------------------
 
@@ -321,12 +230,12 @@ class S3EncryptionClient(_Client):
 
     def _for_transfer(self, extra_args: Mapping[str, Any] | None) -> tuple[Any, dict[str, Any] | None]:
         """Return a client that adds a call's extra parameters, which s3transfer doesn't know, and the others."""
-        if not extra_args or extra_args.keys().isdisjoint(_CALL_PARAMETERS):
+        if not extra_args or extra_args.keys().isdisjoint(CALL_PARAMETERS):
             return self, None if extra_args is None else dict(extra_args)
         client: Any = object.__new__(type(self))
         client.__dict__.update(self.__dict__)
-        client._call_defaults = {name: extra_args[name] for name in _CALL_PARAMETERS if name in extra_args}
-        return client, {name: value for name, value in extra_args.items() if name not in _CALL_PARAMETERS}
+        client._call_defaults = {name: extra_args[name] for name in CALL_PARAMETERS if name in extra_args}
+        return client, {name: value for name, value in extra_args.items() if name not in CALL_PARAMETERS}
 
     def _download(self, bucket: str, key: str, extra_args: Any, callback: Any, config: Any) -> Download:
         client, extra_args = self._for_transfer(extra_args)
@@ -389,10 +298,10 @@ class S3EncryptionClient(_Client):
         HttpMethod: str | None = None,
     ) -> Any:
         """Return a presigned URL for a read, which yields ciphertext; URLs for writes are refused."""
-        if ClientMethod in _UNSAFE_PRESIGNED:
+        if ClientMethod in UNSAFE_PRESIGNED:
             raise _presigned_refused(ClientMethod)
         if ClientMethod == "get_object":
-            warnings.warn(_PRESIGNED_WARNING, stacklevel=2)
+            warnings.warn(PRESIGNED_WARNING, stacklevel=2)
         return self._inner.generate_presigned_url(ClientMethod, Params, ExpiresIn, HttpMethod)
 
     def generate_presigned_post(

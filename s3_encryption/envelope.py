@@ -8,16 +8,10 @@ Source: Amazon S3 Encryption Client specification, "data format": metadata keys,
 
 from __future__ import annotations
 
-import base64
-import binascii
-import email.errors
-import email.header
-import json
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NoReturn
 
 from .algorithms import (
     AES_CBC,
@@ -29,6 +23,7 @@ from .algorithms import (
     AlgorithmSuite,
 )
 from .exceptions import InvalidEnvelopeError, NotEncryptedError, shown
+from .fields import decode_base64, encode_base64, is_clean_text, load_json_object, parse_description, print_json, refuse
 from .keyrings import WrappedDataKey
 from .keywrap import AES_ECB, AES_KEY_WRAP, KMS_CONTEXT, RSA_PKCS1, WRAP_ALGORITHMS
 
@@ -41,8 +36,6 @@ INSTRUCTION_FILE_MARKER = "x-amz-crypto-instr-file"
 DEFAULT_INSTRUCTION_FILE_SUFFIX = ".instruction"
 
 _LENGTH = "x-amz-unencrypted-content-length"
-# S3 itself says UTF-8; of the many codecs that a name in hostile metadata could call up, no other is run.
-_HEADER_CHARSETS = frozenset({"utf-8", "us-ascii", "iso-8859-1"})
 # An AES-wrapped data key of V1 has at most 48 bytes, an RSA-wrapped one at least 256.
 _MAX_AES_ECB_BYTES = 48
 
@@ -88,111 +81,6 @@ class Format:
         return self.required | self.optional
 
 
-# --- parsing and printing of single fields ----------------------------------------------------------------------------
-
-
-def _refuse(problem: str) -> NoReturn:
-    raise InvalidEnvelopeError(f"The object's encryption metadata can't be used: {problem}.")
-
-
-def _decode_base64(fields: Mapping[str, str], name: str, sizes: tuple[int, ...] = ()) -> bytes:
-    text = fields[name]
-    try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        _refuse(f"{name} is not base64")
-    if not data or base64.b64encode(data).decode() != text:
-        _refuse(f"{name} is not canonical base64")
-    if sizes and len(data) not in sizes:
-        _refuse(f"{name} has a wrong length")
-    return data
-
-
-def _encode_base64(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("duplicate key")
-    return result
-
-
-def _not_a_number(text: str) -> NoReturn:
-    raise ValueError("number")
-
-
-def _load_json_object(text: str, what: str, **number_parsers: Any) -> dict[str, Any]:
-    parsers: dict[str, Any] = {
-        "parse_int": _not_a_number,
-        "parse_float": _not_a_number,
-        "parse_constant": _not_a_number,
-    }
-    try:
-        value = json.loads(text, object_pairs_hook=_unique, **{**parsers, **number_parsers})
-    except (ValueError, RecursionError):
-        # One text without the parser's position, and no cause: the input may be hostile.
-        raise InvalidEnvelopeError(
-            f"The object's encryption metadata can't be used: {what} is not valid JSON."
-        ) from None
-    if not isinstance(value, dict):
-        _refuse(f"{what} is not a JSON object")
-    return value
-
-
-def _is_clean_text(value: object) -> bool:
-    # Lone surrogates and control characters can't have come from a writer.
-    return isinstance(value, str) and not any(ord(c) < 32 or 0xD800 <= ord(c) < 0xE000 for c in value)
-
-
-def _parse_description(text: str | None, what: str) -> Mapping[str, str]:
-    """Return the map in a JSON field; an absent field is an empty map."""
-    if text is None:
-        return MappingProxyType({})
-    value = _load_json_object(decode_header_text(text), what)
-    if not all(_is_clean_text(part) for pair in value.items() for part in pair):
-        _refuse(f"{what} is not a map of text to text")
-    return MappingProxyType(value)
-
-
-def _print_json(value: Mapping[str, str]) -> str:
-    # Compact, because one reader (the C++ SDK) stops at white space, and ASCII, because S3 mangles anything else.
-    text = json.dumps(dict(value), separators=(",", ":"), ensure_ascii=True)
-    # What looks like an encoded word of RFC 2047 would be decoded on the way back.
-    return text.replace("=?", "=\\u003f")
-
-
-def decode_header_text(text: str) -> str:
-    """Return a metadata value as its writer meant it.
-
-    S3 returns non-ASCII values as RFC 2047 encoded words, of text whose UTF-8 bytes were taken for Latin-1 characters.
-    """
-    if "=?" not in text:
-        return text
-    try:
-        words = email.header.decode_header(text)
-        decoded = "".join(_decoded_word(word, charset) for word, charset in words)
-    except (ValueError, email.errors.HeaderParseError):
-        return text
-    return re.sub("[\x80-\xff]+", _utf8_from_latin1, decoded)
-
-
-def _decoded_word(word: str | bytes, charset: str | None) -> str:
-    if isinstance(word, str):
-        return word
-    if charset is not None and charset.lower() not in _HEADER_CHARSETS:
-        raise ValueError("charset")
-    return word.decode(charset or "ascii")
-
-
-def _utf8_from_latin1(run: re.Match[str]) -> str:
-    try:
-        return run[0].encode("latin-1").decode("utf-8")
-    except UnicodeDecodeError:
-        return run[0]
-
-
 def _optional_texts(fields: Mapping[str, str], optional: frozenset[str]) -> Mapping[str, str]:
     return MappingProxyType({name: text for name, text in fields.items() if name in optional})
 
@@ -201,21 +89,21 @@ def _optional_texts(fields: Mapping[str, str], optional: frozenset[str]) -> Mapp
 
 
 def _parse_v1(fields: dict[str, str]) -> Envelope:
-    encrypted = _decode_base64(fields, "x-amz-key")
+    encrypted = decode_base64(fields, "x-amz-key")
     wrapped = WrappedDataKey(
         encrypted,
         _unnamed_wrap(encrypted),
         AES_CBC.name,
-        _parse_description(fields.get("x-amz-matdesc"), "x-amz-matdesc"),
+        parse_description(fields.get("x-amz-matdesc"), "x-amz-matdesc"),
     )
-    iv = _decode_base64(fields, "x-amz-iv", (AES_CBC.iv_bytes,))
+    iv = decode_base64(fields, "x-amz-iv", (AES_CBC.iv_bytes,))
     return Envelope("V1", AES_CBC, wrapped, iv, texts=_optional_texts(fields, V1.optional))
 
 
 def _emit_v1(envelope: Envelope) -> dict[str, str]:
     return {
-        "x-amz-key": _encode_base64(envelope.wrapped.encrypted_data_key),
-        "x-amz-iv": _encode_base64(envelope.iv),
+        "x-amz-key": encode_base64(envelope.wrapped.encrypted_data_key),
+        "x-amz-iv": encode_base64(envelope.iv),
         **envelope.texts,
     }
 
@@ -245,18 +133,18 @@ _TAG_LENGTHS_OF_AES_WRAP = {**_TAG_LENGTHS, "GCM": frozenset({"128", "16"})}
 
 
 def _parse_v2(fields: dict[str, str]) -> Envelope:
-    encrypted = _decode_base64(fields, "x-amz-key-v2")
+    encrypted = decode_base64(fields, "x-amz-key-v2")
     wrap = _v2_wrap(fields, encrypted)
     suite = _v2_suite(fields, wrap)
     tag_lengths = _TAG_LENGTHS_OF_AES_WRAP if wrap == AES_KEY_WRAP.name else _TAG_LENGTHS
     if fields.get("x-amz-tag-len", "128" if suite.authenticated else "0") not in tag_lengths[suite.mode]:
-        _refuse("x-amz-tag-len does not fit the content algorithm")
-    description = _parse_description(fields.get("x-amz-matdesc"), "x-amz-matdesc")
+        refuse("x-amz-tag-len does not fit the content algorithm")
+    description = parse_description(fields.get("x-amz-matdesc"), "x-amz-matdesc")
     return Envelope(
         "V2",
         suite,
         WrappedDataKey(encrypted, wrap, suite.name, description),
-        _decode_base64(fields, "x-amz-iv", (suite.iv_bytes,)),
+        decode_base64(fields, "x-amz-iv", (suite.iv_bytes,)),
         texts=_optional_texts(fields, V2.optional),
     )
 
@@ -267,7 +155,7 @@ def _v2_wrap(fields: Mapping[str, str], encrypted_data_key: bytes) -> str:
     if name is None:
         return _unnamed_wrap(encrypted_data_key)
     if name not in WRAP_ALGORITHMS or WRAP_ALGORITHMS[name].v1:
-        _refuse(f"x-amz-wrap-alg {shown(name)} is not known")
+        refuse(f"x-amz-wrap-alg {shown(name)} is not known")
     return name
 
 
@@ -275,17 +163,17 @@ def _v2_suite(fields: Mapping[str, str], wrap: str) -> AlgorithmSuite:
     name = fields["x-amz-cek-alg"]
     suite = CONTENT_ALGORITHMS.get(name)
     if suite is None:
-        _refuse(f"x-amz-cek-alg {shown(name)} is not known")
+        refuse(f"x-amz-cek-alg {shown(name)} is not known")
     if suite is AES_CTR and wrap != AES_KEY_WRAP.name:
         # Only the fork wrote it, and always so; anything else is an attempt to get rid of the tag.
-        _refuse("x-amz-cek-alg does not fit x-amz-wrap-alg")
+        refuse("x-amz-cek-alg does not fit x-amz-wrap-alg")
     return suite
 
 
 def _emit_v2(envelope: Envelope) -> dict[str, str]:
     return {
-        "x-amz-key-v2": _encode_base64(envelope.wrapped.encrypted_data_key),
-        "x-amz-iv": _encode_base64(envelope.iv),
+        "x-amz-key-v2": encode_base64(envelope.wrapped.encrypted_data_key),
+        "x-amz-iv": encode_base64(envelope.iv),
         "x-amz-cek-alg": envelope.suite.name,
         **envelope.texts,
     }
@@ -309,25 +197,25 @@ _V3_WRAPS = {wrap.v3_code: wrap for wrap in WRAP_ALGORITHMS.values() if wrap.v3_
 
 def _parse_v3(fields: dict[str, str]) -> Envelope:
     if fields["x-amz-c"] != AES_GCM_COMMITTING.name:
-        _refuse(f"x-amz-c {shown(fields['x-amz-c'])} is not known")
+        refuse(f"x-amz-c {shown(fields['x-amz-c'])} is not known")
     wrap = _V3_WRAPS.get(fields["x-amz-w"])
     if wrap is None:
-        _refuse(f"x-amz-w {shown(fields['x-amz-w'])} is not known")
+        refuse(f"x-amz-w {shown(fields['x-amz-w'])} is not known")
     used, unused = ("x-amz-t", "x-amz-m") if wrap is KMS_CONTEXT else ("x-amz-m", "x-amz-t")
     # The Go client always sends both, and leaves the unused one empty.
     if fields.get(unused, "") not in ("", "{}"):
-        _refuse(f"{unused} does not fit x-amz-w")
-    description = _parse_description(fields.get(used) or None, used)
-    encrypted = _decode_base64(fields, "x-amz-3")
-    message_id = _decode_base64(fields, "x-amz-i", (MESSAGE_ID_BYTES,))
+        refuse(f"{unused} does not fit x-amz-w")
+    description = parse_description(fields.get(used) or None, used)
+    encrypted = decode_base64(fields, "x-amz-3")
+    message_id = decode_base64(fields, "x-amz-i", (MESSAGE_ID_BYTES,))
     if not any(message_id):
-        _refuse("x-amz-i is not a message id")
+        refuse("x-amz-i is not a message id")
     return Envelope(
         "V3",
         AES_GCM_COMMITTING,
         WrappedDataKey(encrypted, wrap.name, AES_GCM_COMMITTING.name, description),
         message_id,
-        _decode_base64(fields, "x-amz-d", (COMMITMENT_BYTES,)),
+        decode_base64(fields, "x-amz-d", (COMMITMENT_BYTES,)),
         texts=_optional_texts(fields, V3.optional),
     )
 
@@ -337,9 +225,9 @@ def _emit_v3(envelope: Envelope) -> dict[str, str]:
     assert wrap_code is not None  # the engine writes V3 only with algorithms that have one
     return {
         "x-amz-c": envelope.suite.name,
-        "x-amz-d": _encode_base64(envelope.commitment),
-        "x-amz-i": _encode_base64(envelope.iv),
-        "x-amz-3": _encode_base64(envelope.wrapped.encrypted_data_key),
+        "x-amz-d": encode_base64(envelope.commitment),
+        "x-amz-i": encode_base64(envelope.iv),
+        "x-amz-3": encode_base64(envelope.wrapped.encrypted_data_key),
         "x-amz-w": wrap_code,
         **envelope.texts,
     }
@@ -366,7 +254,7 @@ _MARKERS = {format.marker: format for format in FORMATS.values()}
 
 def new_texts(format: Format, wrapped: WrappedDataKey, suite: AlgorithmSuite) -> Mapping[str, str]:
     """Return the optional fields that this library writes."""
-    description = _print_json(wrapped.description)
+    description = print_json(wrapped.description)
     if format is V1:
         return {"x-amz-matdesc": description}
     if format is V2:
@@ -395,17 +283,17 @@ def parse(metadata: Mapping[str, str]) -> Envelope:
             "The object is not encrypted: it has no encryption metadata. allow_plaintext_reads=True reads such objects."
         )
     if sum(len(name) + len(text) for name, text in fields.items()) > _MAX_ENVELOPE_BYTES:
-        _refuse("it is too long")
+        refuse("it is too long")
     formats = [format for marker, format in _MARKERS.items() if marker in fields]
     if len(formats) != 1:
-        _refuse("it has no encrypted data key" if not formats else "it mixes several formats")
+        refuse("it has no encrypted data key" if not formats else "it mixes several formats")
     format = formats[0]
     for problem, names in (
         ("lacks", format.required - fields.keys()),
         ("does not allow", fields.keys() - format.fields),
     ):
         if names:
-            _refuse(f"format {format.name} {problem} {', '.join(sorted(names))}")
+            refuse(f"format {format.name} {problem} {', '.join(sorted(names))}")
     return format.parse(fields)
 
 
@@ -419,7 +307,7 @@ def envelope_fields(metadata: Mapping[str, str]) -> dict[str, str]:
     for name, text in metadata.items():
         folded = name.lower()
         if folded in RESERVED_FIELDS and fields.setdefault(folded, text) != text:
-            _refuse(f"it has two values for {folded}")
+            refuse(f"it has two values for {folded}")
     return fields
 
 
@@ -459,7 +347,7 @@ def split(envelope: Envelope) -> tuple[dict[str, str], bytes]:
     fields = emit(envelope)
     with_object = {name: text for name, text in fields.items() if name in format.with_object}
     in_file = {name: text for name, text in fields.items() if name not in format.with_object}
-    return with_object, _print_json(in_file).encode("ascii")
+    return with_object, print_json(in_file).encode("ascii")
 
 
 def merge(metadata: Mapping[str, str], instruction_file: bytes) -> Envelope:
@@ -474,30 +362,30 @@ def merge(metadata: Mapping[str, str], instruction_file: bytes) -> Envelope:
     in_file = _parse_instruction_file(instruction_file)
     format = next((f for marker, f in _MARKERS.items() if marker in in_file), None)
     if format is None:
-        _refuse("the instruction file has no encrypted data key")
+        refuse("the instruction file has no encrypted data key")
     own = parse(metadata) if has_envelope(metadata) else None
     if own is not None:
         # The file holds the same data key wrapped once more, for another reader; the object keeps its own envelope.
         with_object = {name: text for name, text in with_object.items() if name in format.with_object}
     if with_object.keys() != format.with_object or in_file.keys() & format.with_object:
-        _refuse("the object and its instruction file don't fit each other")
+        refuse("the object and its instruction file don't fit each other")
     fields = {**with_object, **in_file}
     if noted_length is not None:
         fields.setdefault(_LENGTH, noted_length)
     merged = parse(fields)
     if own is not None and (own.suite, own.iv, own.commitment) != (merged.suite, merged.iv, merged.commitment):
-        _refuse("the object and its instruction file don't fit each other")
+        refuse("the object and its instruction file don't fit each other")
     return merged
 
 
 def _parse_instruction_file(body: bytes) -> dict[str, str]:
     if len(body) > MAX_INSTRUCTION_FILE_BYTES:
-        _refuse("the instruction file is too long")
+        refuse("the instruction file is too long")
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
         raise InvalidEnvelopeError("The instruction file is not UTF-8 text.") from None
-    value = _load_json_object(text, "the instruction file", parse_int=_number_text)
+    value = load_json_object(text, "the instruction file", parse_int=_number_text)
     return {name: field_text for name, raw in value.items() if (field_text := _field_text(name, raw)) is not None}
 
 
@@ -514,12 +402,12 @@ def _number_text(digits: str) -> str:
 def _field_text(name: str, value: object) -> str | None:
     """Return the text of one field of an instruction file; None for a field that counts as absent."""
     if name not in RESERVED_FIELDS:
-        _refuse(f"the instruction file has the unknown field {shown(name)}")
+        refuse(f"the instruction file has the unknown field {shown(name)}")
     # The PHP client writes these two as numbers, the .NET one an empty description as null.
     if isinstance(value, _NumberText) and name not in ("x-amz-tag-len", _LENGTH):
-        _refuse(f"{name} is not text")
+        refuse(f"{name} is not text")
     if value is None and name == "x-amz-m":
         return None
-    if not _is_clean_text(value):
-        _refuse(f"{name} is not text")
+    if not is_clean_text(value):
+        refuse(f"{name} is not text")
     return str(value)

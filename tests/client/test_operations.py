@@ -19,7 +19,7 @@ from botocore.loaders import Loader
 from botocore.stub import Stubber
 
 from s3_encryption import S3EncryptionClient, UnsupportedOperationError
-from s3_encryption.client import OPERATIONS
+from s3_encryption.operations import OPERATIONS
 
 from .encoders import ENCODERS
 from .worlds import AES_KEY, KEY, StrictWorld, World

@@ -31,7 +31,6 @@ from s3_encryption.envelope import (
     MAX_INSTRUCTION_FILE_BYTES,
     RESERVED_FIELDS,
     Envelope,
-    decode_header_text,
     emit,
     has_envelope,
     is_complete,
@@ -43,6 +42,7 @@ from s3_encryption.envelope import (
     without_envelope,
 )
 from s3_encryption.exceptions import InvalidEnvelopeError, NotEncryptedError
+from s3_encryption.fields import decode_header_text
 from s3_encryption.keyrings import WrappedDataKey
 
 LENGTH = "x-amz-unencrypted-content-length"

@@ -32,7 +32,6 @@ from s3_encryption.envelope import (
     INSTRUCTION_FILE_MARKER,
     RESERVED_FIELDS,
     Envelope,
-    decode_header_text,
     emit,
     merge,
     new_texts,
@@ -45,6 +44,7 @@ from s3_encryption.exceptions import (
     S3EncryptionClientError,
     S3EncryptionClientSecurityError,
 )
+from s3_encryption.fields import decode_header_text
 from s3_encryption.keyrings import KmsKeyring, WrappedDataKey
 from s3_encryption.keywrap import WRAP_ALGORITHMS, unwrap_data_key, wrap_data_key
 

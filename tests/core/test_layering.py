@@ -14,7 +14,18 @@ PACKAGE = Path(__file__).resolve().parent.parent.parent / "s3_encryption"
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
 
 # From the bottom up: each may import those before it. All other modules are the skin, where boto is.
-CORE = ("exceptions", "algorithms", "ciphers", "ghash", "keywrap", "keyrings", "envelope", "engine", "ranges")
+CORE = (
+    "exceptions",
+    "algorithms",
+    "ciphers",
+    "ghash",
+    "keywrap",
+    "keyrings",
+    "fields",
+    "envelope",
+    "engine",
+    "ranges",
+)
 BOTO = frozenset({"boto3", "botocore", "s3transfer"})
 MAY_IMPORT_CRYPTO = frozenset({"ciphers", "ghash", "keywrap"})
 
