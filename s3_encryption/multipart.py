@@ -194,6 +194,10 @@ class _Upload:
             self._aborted = True
             self._changed.notify_all()
 
+    def __del__(self) -> None:
+        # A client that is dropped with an upload under way.
+        self.close()
+
     def close(self) -> None:
         """Drop what was held back."""
         for part in self.parts.values():

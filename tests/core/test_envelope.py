@@ -163,7 +163,9 @@ def test_field_of_another_format_is_refused(kind: Kind, other: Kind) -> None:
     foreign = {n: t for n, t in written(other).metadata.items() if n not in FORMATS[kind.format].fields}
     assert bool(foreign) == (kind.format != other.format)
     for name, text in foreign.items():
-        refused({**metadata, name: text})
+        message = refused({**metadata, name: text})
+        assert (name == FORMATS[other.format].marker) == ("mixes several formats" in message)
+        assert name in message or "mixes several formats" in message
     if foreign:
         refused({**metadata, **foreign})
 
@@ -527,6 +529,17 @@ def test_numbers_and_null_of_old_writers_are_read() -> None:
     with_object, file = instruction_file(written(V3_AES))
     null = json.dumps({**json.loads(file), "x-amz-m": None}).encode()
     assert merge(with_object, null).wrapped.description == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "number"), [(V3_AES, "x-amz-w", 2), (V3_KMS, "x-amz-w", 12), (V2_AES, "x-amz-iv", 1)]
+)
+def test_other_numbers_are_refused(kind: Kind, field: str, number: int) -> None:
+    """IF-11: no writer stores the other fields as numbers, not even those whose text is one."""
+    with_object, file = instruction_file(written(kind))
+    fields = json.loads(file)
+    assert field in fields
+    assert "is not text" in refused_file(with_object, json.dumps({**fields, field: number}).encode())
 
 
 def refused_file(metadata: Mapping[str, str], file: bytes) -> str:
