@@ -1,4 +1,4 @@
-"""The main job, for people to watch: files go up encrypted, S3 holds nonsense, they come back, and tampering is refused.
+"""The main job, for people to watch: files go up encrypted, S3 holds nonsense, they come back, tampering is refused.
 
 Everything runs on this machine: an embedded moto server plays S3 and KMS over real HTTP.
 """

@@ -332,7 +332,7 @@ def test_declarations_are_taken_out_of_the_parameters() -> None:
 
 
 def test_length_of_the_source_is_compared_before_it_is_read() -> None:
-    """A declared length that can't be true is refused at once, and a source that tells no length is taken at its word."""
+    """A declared length that can't be true is refused at once; a source that tells no length is taken at its word."""
     body = ChangingSource(DATA)
     with pytest.raises(BodyMismatchError):
         check_length(Source(body), Declared(5))
