@@ -71,7 +71,7 @@ class _Part:
 
 
 class _PartFilter:
-    """Encrypts a part and hashes its ciphertext; at the end, notes the hash with the part."""
+    """Encrypts a part and hashes its ciphertext; at the end, notes the hash with the part if the length is right."""
 
     def __init__(self, key: ContentKey, part: _Part) -> None:
         assert part.offset is not None  # nothing is encrypted before it is known
@@ -79,12 +79,15 @@ class _PartFilter:
         self._cipher = key.ctr_filter(part.offset)
         # A later pass makes the same bytes: no need to hash them again.
         self._hash = SegmentHash(key, part.offset) if part.segment is None else None
+        self._length = 0
+        self.segment: HashedSegment | None = None
 
     def ready(self, size: int) -> int:
         return self._cipher.ready(size)
 
     def update_into(self, data: Buffer, output: memoryview) -> int:
         made = self._cipher.update_into(data, output)
+        self._length += made
         if self._hash is not None:
             self._hash.update(output[:made])
         return made
@@ -96,7 +99,9 @@ class _PartFilter:
         rest = self._cipher.finalize()
         if self._hash is not None:
             self._hash.update(rest)
-            self._part.segment = self._hash.finish()
+            self.segment = self._hash.finish()
+            if self._part.length == self._length + len(rest):
+                self._part.segment = self.segment
         return rest
 
 
@@ -274,11 +279,14 @@ class MultipartUploads:
             return part.sent
 
     def _spooled(self, raw_call: RawCall, upload: _Upload, part: _Part, source: Source, declared: Declared) -> Any:
-        spool = encrypted_in_spool(source, _PartFilter(upload.key, part), declared, part.guard)
+        filter = _PartFilter(upload.key, part)
+        spool = encrypted_in_spool(source, filter, declared, part.guard)
         length = spool.seek(0, os.SEEK_END)
         spool.seek(0)
         try:
             upload.set_length(part, length)
+            # Only now is this what the part is: a source that did not tell its length may have been refused.
+            part.segment = part.segment or filter.segment
             if length >= MIN_PART_BYTES and part.number < MAX_PARTS:
                 part.sent = raw_call("UploadPart", {**part.params, "Body": spool})
                 part.etag = part.sent["ETag"]
