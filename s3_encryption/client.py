@@ -20,7 +20,7 @@ from botocore.exceptions import HTTPClientError
 
 from .algorithms import CommitmentPolicy
 from .clients import kms_keyring, make_s3_client
-from .copies import ObjectCopier
+from .copies import MANAGED_COPIES_KEEP_METADATA, ObjectCopier
 from .engine import Engine, check_switch
 from .envelope import DEFAULT_INSTRUCTION_FILE_SUFFIX
 from .envelope_store import EnvelopeStore, Params, check_suffix
@@ -284,6 +284,8 @@ class S3EncryptionClient(_Client):
             copies, head = self._handlers.copies, (source_client or self._inner)._make_api_call
             source = copies.source_of(head, {**params, **(ExtraArgs or {})})
             kept = source.kept_in(dict(ExtraArgs or {}))
+            if not MANAGED_COPIES_KEEP_METADATA:
+                kept.setdefault("Metadata", dict(source.metadata))
             if "CopySourceIfMatch" not in (ExtraArgs or {}):
                 # A managed copy pins its source by itself.
                 kept.pop("CopySourceIfMatch", None)

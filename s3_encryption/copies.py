@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
+from s3transfer.copies import CopySubmissionTask
 
 from . import envelope as envelopes
 from .envelope_store import REPEATED_PARAMETERS, EnvelopeStore, Params, RawCall
+
+# Older versions of s3transfer lose the metadata of what they copy in parts, unless they are given it.
+MANAGED_COPIES_KEEP_METADATA = hasattr(CopySubmissionTask, "PRESERVED_METADATA_FIELDS")
 
 # How a copy names, for its source, what a request about the source would say.
 _SOURCE_PARAMETERS = {
@@ -40,7 +44,8 @@ class ObjectCopier:
         address = _address(params)
         repeated = {to: params[name] for name, to in _SOURCE_PARAMETERS.items() if name in params}
         head = raw_call("HeadObject", {**repeated, **address})
-        return CopySource(address, head["ETag"], envelopes.envelope_fields(head.get("Metadata", {})))
+        metadata = head.get("Metadata", {})
+        return CopySource(address, head["ETag"], metadata, envelopes.envelope_fields(metadata))
 
     def copy_instruction_file(self, raw_call: RawCall, params: Params, source: CopySource) -> None:
         """Copy the source's instruction file too, if its envelope is in one."""
@@ -62,10 +67,11 @@ class ObjectCopier:
 
 @dataclass(frozen=True, slots=True)
 class CopySource:
-    """The source of a copy: where it is, its ETag, and the envelope fields in its metadata."""
+    """The source of a copy: where it is, its ETag, its metadata, and the envelope fields in that."""
 
     address: dict[str, str]
     etag: str
+    metadata: Mapping[str, str]
     fields: Mapping[str, str]
 
     def kept_in(self, params: Params) -> Params:

@@ -210,7 +210,10 @@ class _KnownObject(BaseSubscriber):  # type: ignore[misc]
 
     def on_queued(self, future: Any, **kwargs: Any) -> None:
         future.meta.provide_transfer_size(self._size)
-        future.meta.provide_object_etag(self._etag)
+        # An s3transfer that knows no ETags sends no If-Match; a mixture of two objects then fails by its tag.
+        provide_etag = getattr(future.meta, "provide_object_etag", None)
+        if provide_etag is not None:
+            provide_etag(self._etag)
 
 
 class _Clamped:
