@@ -60,6 +60,7 @@ def running_server(folder: Path) -> Iterator[Server]:
     _make_certificate(certificate, key)
     process = subprocess.Popen(  # noqa: S603 - built here
         [str(program), str(certificate), str(key), str(_STORE_MIB)],
+        stdin=subprocess.PIPE,  # the server ends when this is closed, however this process ends
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -262,6 +262,7 @@ class EncryptingReader(io.RawIOBase):
         ciphertext_length: The length in bytes of all that the filter will make of the source.
         declared: What each pass is compared with.
         guard: Shared by all readers that use the same keystream; None if the source can't change, and there is but one.
+        ahead: Whether a second thread reads and encrypts one block ahead of the network.
     """
 
     def __init__(
@@ -271,12 +272,15 @@ class EncryptingReader(io.RawIOBase):
         ciphertext_length: int,
         declared: Declared,
         guard: Guard | None,
+        *,
+        ahead: bool = False,
     ) -> None:
         super().__init__()
         self._source = source
         self._new_filter = new_filter
         self._declared = declared
         self._guard = guard
+        self._ahead = ahead
         self._length = ciphertext_length
         self._position = 0
         self._failure: Exception | None = None
@@ -338,7 +342,7 @@ class EncryptingReader(io.RawIOBase):
 
     def _start(self) -> None:
         blocks = encrypted_blocks(self._source, self._new_filter(), self._declared, self._guard)
-        self._blocks = _made_ahead(blocks) if self._source.can_be_read_ahead else blocks
+        self._blocks = _made_ahead(blocks) if self._ahead else blocks
         self._block = memoryview(b"")
         self._taken = 0
 

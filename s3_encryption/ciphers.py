@@ -37,6 +37,9 @@ Buffer: TypeAlias = "bytes | bytearray | memoryview"
 MIN_CALL_BYTES = 64 * 1024
 MAX_CALL_BYTES = 256 * 1024
 _TAG_BYTES = 16
+# What an authenticated decryption holds back: the tag, and a block of plaintext before it, so that the end of the
+# plaintext is never released before the tag held.
+HOLDBACK_BYTES = _TAG_BYTES + BLOCK_BYTES
 # How much memory an announced length may claim before anything has come.
 _FIRST_BUFFER_BYTES = 64 * 1024 * 1024
 
@@ -188,8 +191,7 @@ class _GcmEncryptor(_Filter):
 
 
 class _GcmDecryptor(_Filter):
-    # The tag, and a block of plaintext before it: the end of the plaintext is never released before the tag held.
-    holdback_bytes = _TAG_BYTES + BLOCK_BYTES
+    holdback_bytes = HOLDBACK_BYTES
     max_input_bytes = GCM_MAX_PLAINTEXT_BYTES + _TAG_BYTES
 
     def __init__(self, key: ContentKey) -> None:
@@ -346,7 +348,10 @@ class ContentKey:
 
         Each filter of one ContentKey makes the same keystream: give it the same plaintext, or never use the output.
         """
-        return _GcmEncryptor(self) if self.suite.mode == "GCM" else _CbcEncryptor(self)
+        makers = {"GCM": _GcmEncryptor, "CBC": _CbcEncryptor}
+        if self.suite.mode not in makers:
+            raise ConfigurationError(f"Objects with {self.suite.name} content can be read, and not written.")
+        return makers[self.suite.mode](self)
 
     def encrypt(self, plaintext: Buffer) -> bytes:
         """Return the body that is stored for a plaintext held in memory."""

@@ -259,6 +259,10 @@ class MultiKeyring:
     Args:
         writer: Makes the data keys of new objects, and is the first to be tried on reading.
         readers: Are tried after it, in order; those whose material description equals the object's go first.
+
+    Old V1 objects don't always tell that a key is the wrong one: for AES/ECB it is found out only nearly always, for
+    RSA PKCS#1 v1.5 never (anything else would be an oracle). Of several such keys, material descriptions must name the
+    right one.
     """
 
     def __init__(self, writer: Keyring, *readers: Keyring) -> None:

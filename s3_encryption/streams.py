@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
-from .ciphers import Buffer, Filter, updated
+from .ciphers import HOLDBACK_BYTES, Buffer, Filter, updated
 
 # What is asked of the network, or of the spool, at a time: big enough for the cipher, small enough to be reused.
 READ_BYTES = 1024 * 1024
@@ -63,6 +64,12 @@ class DecryptingStream(io.RawIOBase):
 
     def read(self, size: int | None = -1) -> bytes:
         """Return ``size`` bytes, fewer only at the end; everything that is left for None or a negative size."""
+        if size is not None and 0 < size <= len(self._piece) and not self.closed:
+            # A small read from a block that is there.
+            part = self._piece[:size]
+            self._piece = self._piece[size:]
+            self._position += size
+            return bytes(part)
         if self.closed:
             raise ValueError("I/O operation on closed file.")
         if self._failure is not None:
@@ -169,8 +176,10 @@ class DecryptingStream(io.RawIOBase):
             yield data
 
     def _ciphertext(self) -> Iterator[bytes]:
+        # What a filter holds back comes with the first read, so that the pieces that it makes have READ_BYTES each.
+        first = self._body.read(READ_BYTES + HOLDBACK_BYTES)
         # The last, empty read makes botocore compare length and checksum before the filter's end releases anything.
-        return iter(lambda: self._body.read(READ_BYTES), b"")
+        return itertools.chain((first,), iter(lambda: self._body.read(READ_BYTES), b""))
 
     def _release(self) -> None:
         if self._spool is not None:

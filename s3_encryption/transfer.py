@@ -176,18 +176,13 @@ class _Sink:
         self._target = target
         self._filter = filter
         self._spool = spool
-        self._output = bytearray()
         self.last = b""
 
     def write(self, data: bytes) -> None:
         if self._spool is not None:
             self._spool.write(data)
-        size = self._filter.ready(len(data))
-        if len(self._output) < size:
-            self._output = bytearray(size)
-        with memoryview(self._output) as output:
-            self._filter.update_into(data, output)
-            self._target.write(output[:size])
+        # Bytes of its own for each write: a caller's object may keep them.
+        self._target.write(self._filter.update(data))
 
     def finish(self) -> None:
         self.last = self._filter.finalize()

@@ -75,4 +75,5 @@ def _large_body(source: Source, key: ContentKey, declared: Declared) -> contextl
         return encrypted_in_spool(source, key.encryptor(), declared, None)
     length = key.suite.ciphertext_length(source.length)
     guard = None if source.immutable else Guard()
-    return contextlib.nullcontext(EncryptingReader(source, key.encryptor, length, declared, guard))
+    ahead = source.can_be_read_ahead
+    return contextlib.nullcontext(EncryptingReader(source, key.encryptor, length, declared, guard, ahead=ahead))

@@ -128,9 +128,12 @@ int main(int argc, char **argv) {
     int http_port = listen_on_loopback(&clear), https_port = listen_on_loopback(&secure);
     printf("{\"http\":%d,\"https\":%d}\n", http_port, https_port);
     fflush(stdout);
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, accept_connections, &clear))
+    pthread_t threads[2];
+    if (pthread_create(&threads[0], NULL, accept_connections, &clear) ||
+        pthread_create(&threads[1], NULL, accept_connections, &secure))
         fail("pthread_create");
-    accept_connections(&secure);
+    // Whoever has started the server holds the other end of its standard input, so that it ends with them.
+    while (getchar() != EOF)
+        ;
     return 0;
 }

@@ -53,7 +53,7 @@ def test_range_header_is_read(header: str, range: ByteRange) -> None:
     assert parse_range(header) == range
 
 
-IGNORED = ["", "bytes", "bytes=", "bytes=-", "bytes=a-b", "bytes=5-3", "bytes=1", "bytes=--1", "bytes=1--2", "0-9"]
+IGNORED = ["", "bytes", "bytes=", "bytes=-", "bytes=a-b", "bytes=5-4", "bytes=5-3", "bytes=--1", "bytes=1--2", "0-9"]
 IGNORED += ["bytes=0-9,20-29", "bytes=0-9, -5", "items=0-9", "bytes=0-9x", "bytes=0x0-9", "bytes=+0-9", "bytes=0 - 9"]
 IGNORED += ["bytes 0-9", "bytes=1.0-2", "bytes=-" + "9" * 19, "bytes=" + "9" * 5000 + "-", "bytes=\u0660-\u0669"]
 

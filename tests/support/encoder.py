@@ -10,21 +10,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from Crypto.Cipher import AES
-from Crypto.PublicKey import RSA
 
 from s3_encryption.keyrings import AesKeyring, Keyring, KmsKeyring, RsaKeyring
 
-from . import reference
+from . import reference, vectors
 from .fake_kms import KMS_KEY_ARN, FakeKms
-from .vectors import AES_KEYS, RSA_KEY_DER
 
 GCM = "AES/GCM/NoPadding"
 CBC = "AES/CBC/PKCS5Padding"
 CTR = "AES/CTR/NoPadding"
 COMMITTING = "115"
 
-AES_KEY = AES_KEYS["aes256"]
-RSA_KEY = RSA.import_key(RSA_KEY_DER)
+AES_KEY = vectors.AES_KEYS["aes256"]
+RSA_KEY = vectors.RSA_KEY
 
 _KEY_TYPES = {"kms": "kms", "kms+context": "kms", "AES/GCM": "aes", "AESWrap": "aes", "AES/ECB": "aes"}
 _V3_CODES = {"kms+context": "12", "AES/GCM": "02", "RSA-OAEP-SHA1": "22"}

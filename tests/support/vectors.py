@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from Crypto.PublicKey import RSA
+
 from s3_encryption.keyrings import AesKeyring, Keyring, KmsKeyring, RsaKeyring
 
 VECTORS_DIRECTORY = Path(__file__).resolve().parent.parent / "vectors"
@@ -77,7 +79,7 @@ class Vector:
         if self.kms is not None:
             return KmsKeyring(kms_client, self.kms.key_id)
         if self.master_key == "rsa2048_pkcs8_der_base64":
-            return RsaKeyring(RSA_KEY_DER)
+            return RsaKeyring(RSA_KEY)
         return AesKeyring(AES_KEYS[str(self.master_key)])
 
 
@@ -128,6 +130,8 @@ _DOCUMENT = _load("vectors.json")
 
 AES_KEYS = {name: bytes.fromhex(_DOCUMENT["master_keys"][name]) for name in ("aes128", "aes256")}
 RSA_KEY_DER = base64.b64decode(_DOCUMENT["master_keys"]["rsa2048_pkcs8_der_base64"])
+# Read once: the checks of an RSA key take longer than any other step of a test.
+RSA_KEY = RSA.import_key(RSA_KEY_DER)
 VECTORS = tuple(_vector(entry) for entry in _DOCUMENT["vectors"])
 PEER_VECTORS = tuple(
     _vector(entry)
