@@ -283,6 +283,9 @@ class S3EncryptionClient(_Client):
             # On the inner client: this one tells plaintext lengths, which would cut off the end of the ciphertext.
             copies, head = self._handlers.copies, (source_client or self._inner)._make_api_call
             source = copies.source_of(head, {**params, **(ExtraArgs or {})})
+            if source is None:
+                self._inner.copy(CopySource, Bucket, Key, ExtraArgs, Callback, source_client, Config)
+                return
             kept = source.kept_in(dict(ExtraArgs or {}))
             if not MANAGED_COPIES_KEEP_METADATA:
                 kept.setdefault("Metadata", dict(source.metadata))

@@ -16,6 +16,8 @@ from .envelope_store import REPEATED_PARAMETERS, EnvelopeStore, Params, RawCall
 # Older versions of s3transfer lose the metadata of what they copy in parts, unless they are given it.
 MANAGED_COPIES_KEEP_METADATA = hasattr(CopySubmissionTask, "PRESERVED_METADATA_FIELDS")
 
+_NO_SUCH_OBJECT = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NoSuchVersion"})
+
 # How a copy names, for its source, what a request about the source would say.
 _SOURCE_PARAMETERS = {
     "CopySourceSSECustomerAlgorithm": "SSECustomerAlgorithm",
@@ -35,15 +37,24 @@ class ObjectCopier:
     def copy_object(self, raw_call: RawCall, params: Params) -> Any:
         """Copy an object with its envelope, also where its metadata is replaced, and return S3's answer."""
         source = self.source_of(raw_call, params)
+        if source is None:
+            return raw_call("CopyObject", params)
         response = raw_call("CopyObject", source.kept_in(params))
         self.copy_instruction_file(raw_call, params, source)
         return response
 
-    def source_of(self, raw_call: RawCall, params: Params) -> CopySource:
-        """Return what a copy must know of its source."""
+    def source_of(self, raw_call: RawCall, params: Params) -> CopySource | None:
+        """Return what a copy must know of its source; None if there is none, so that S3 may say so in its own words."""
         address = _address(params)
+        if address is None:
+            return None
         repeated = {to: params[name] for name, to in _SOURCE_PARAMETERS.items() if name in params}
-        head = raw_call("HeadObject", {**repeated, **address})
+        try:
+            head = raw_call("HeadObject", {**repeated, **address})
+        except ClientError as error:
+            if _code(error) in _NO_SUCH_OBJECT:
+                return None
+            raise
         metadata = head.get("Metadata", {})
         return CopySource(address, head["ETag"], metadata, envelopes.envelope_fields(metadata))
 
@@ -61,7 +72,7 @@ class ObjectCopier:
             raw_call("CopyObject", {**repeated, **target, "CopySource": address})
         except ClientError as error:
             # A plaintext object has none.
-            if error.response.get("Error", {}).get("Code") not in ("NoSuchKey", "404"):
+            if _code(error) not in _NO_SUCH_OBJECT:
                 raise
 
 
@@ -83,13 +94,24 @@ class CopySource:
         return {**pinned, **params, "Metadata": {**own, **self.fields}}
 
 
-def _address(params: Mapping[str, Any]) -> dict[str, str]:
-    """Return bucket, key and perhaps version of a copy's source, from the two ways in which botocore takes it."""
-    source = params["CopySource"]
+def _code(error: ClientError) -> object:
+    return error.response.get("Error", {}).get("Code")
+
+
+def _address(params: Mapping[str, Any]) -> dict[str, str] | None:
+    """Return bucket, key and perhaps version of a copy's source, from the two ways in which botocore takes it.
+
+    None for what botocore does not take, and refuses by itself.
+    """
+    source = params.get("CopySource")
+    if isinstance(source, Mapping):
+        return dict(source) if {"Bucket", "Key"} <= source.keys() else None
     if not isinstance(source, str):
-        return dict(source)
+        return None
     version = re.search(r"\?versionId=(\S+)$", source)
     path = source[: version.start()] if version else source
     separator = "/object/" if path.startswith("arn:") else "/"
     bucket, _, key = path.removeprefix("/").partition(separator)
+    if not bucket or not key:
+        return None
     return {"Bucket": bucket, "Key": key, **({"VersionId": version[1]} if version else {})}

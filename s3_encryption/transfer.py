@@ -16,9 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import boto3.exceptions
 from boto3.s3.transfer import ProgressCallbackInvoker, TransferConfig, create_transfer_manager
+from s3transfer.exceptions import RetriesExceededError
 from s3transfer.manager import TransferManager
 from s3transfer.subscribers import BaseSubscriber
+from s3transfer.utils import S3_RETRYABLE_DOWNLOAD_ERRORS
 
 from .ciphers import Buffer, ContentKey, Filter
 from .envelope_store import CallOptions, Params
@@ -84,7 +87,11 @@ class Download:
                 self.into_fileobj(device)
             return
         with _new_file(path) as file:
-            self._run(file, writes_unverified=True)
+            try:
+                self._run(file, writes_unverified=True)
+            except RetriesExceededError as error:
+                # boto3's download_file, unlike download_fileobj, has an exception of its own for this.
+                raise boto3.exceptions.RetriesExceededError(error.last_exception) from error
 
     def into_fileobj(self, fileobj: Any) -> None:
         """Download into a file-like object, which gets verified bytes only."""
@@ -93,7 +100,7 @@ class Download:
         self._run(fileobj, writes_unverified=False)
 
     def _run(self, sink: Any, *, writes_unverified: bool) -> None:
-        self._check_extra_args()
+        self._check_arguments()
         head = self.inner.head_object(**self.target, **self.extra_args)
         length = head["ContentLength"]
         if length < self.config.multipart_threshold:
@@ -110,13 +117,26 @@ class Download:
             self._verified(sink, head, key)
 
     def _at_once(self, sink: Any, head: Mapping[str, Any]) -> None:
-        """Download by one get_object: it decides, as always, what may be released."""
+        """Download by one get_object, as often as s3transfer would: it decides, as always, what may be released."""
+        for _ in range(self.config.num_download_attempts):
+            progress = _Progress(self.callback)
+            try:
+                self._get_object(sink, head, progress)
+            except S3_RETRYABLE_DOWNLOAD_ERRORS as error:
+                if progress.started:
+                    # What is written can't be taken back.
+                    raise
+                failure = error
+            else:
+                return
+        raise RetriesExceededError(failure)
+
+    def _get_object(self, sink: Any, head: Mapping[str, Any], progress: _Progress) -> None:
         body = self.client.get_object(**self.target, **{**self.extra_args, "IfMatch": head["ETag"]})["Body"]
         with contextlib.closing(body):
             while piece := body.read(READ_BYTES):
                 sink.write(piece)
-                if self.callback is not None:
-                    self.callback(len(piece))
+                progress.add(len(piece))
 
     def _content_key(self, head: Mapping[str, Any]) -> ContentKey | None:
         """Return the object's content key; None for a plaintext object, which get_object accepts or refuses."""
@@ -161,12 +181,31 @@ class Download:
             future.result()
         sink.finish()
 
-    def _check_extra_args(self) -> None:
+    def _check_arguments(self) -> None:
+        """Refuse what s3transfer refuses, in its words, also for the downloads that it does not see."""
+        for resource, pattern in TransferManager._UNSUPPORTED_BUCKET_PATTERNS.items():
+            if pattern.match(str(self.target["Bucket"])):
+                raise ValueError(
+                    f"TransferManager methods do not support {resource} resource. Use direct client calls instead."
+                )
         allowed = TransferManager.ALLOWED_DOWNLOAD_ARGS
         for name in self.extra_args:
             if name not in allowed:
-                # s3transfer's own words, for the downloads that it does not see.
                 raise ValueError(f"Invalid extra_args key '{name}', must be one of: {', '.join(allowed)}")
+
+
+class _Progress:
+    """Tells a callback of what was written, and remembers whether anything was."""
+
+    def __init__(self, callback: Callable[[int], Any] | None) -> None:
+        self._callback = callback
+        self.started = False
+
+    def add(self, size: int) -> None:
+        """Count bytes that were written."""
+        self.started = True
+        if self._callback is not None:
+            self._callback(size)
 
 
 class _Sink:
