@@ -10,6 +10,7 @@ import copy
 import os
 import stat
 import tempfile
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -257,11 +258,14 @@ class _Clamped:
         self._callback = callback
         self._limit = plaintext_length
         self._seen = 0
+        self._lock = threading.Lock()
 
     def __call__(self, bytes_amount: int) -> None:
-        before = min(self._seen, self._limit)
-        self._seen += bytes_amount
-        change = min(self._seen, self._limit) - before
+        # Several threads report at once.
+        with self._lock:
+            before = min(self._seen, self._limit)
+            self._seen += bytes_amount
+            change = min(self._seen, self._limit) - before
         if change:
             self._callback(change)
 
