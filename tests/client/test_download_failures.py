@@ -83,6 +83,19 @@ def download(client: Any, s3: StrictWorld, way: str, target: Path, **options: An
 ways = pytest.mark.parametrize("way", ["download_file", "download_fileobj"])
 
 
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """Close, in time, what s3transfer leaves to the garbage collector when a connection breaks off."""
+    yield
+    gc.collect()
+
+
+def broken_off(test: Any) -> Any:
+    """Mark a test in which connections break off."""
+    ignored = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+    return ignored(pytest.mark.usefixtures("collected")(test))
+
+
 # --- changed objects --------------------------------------------------------------------------------------------------
 
 CHANGES: dict[str, Callable[[bytes], bytes]] = {
@@ -223,19 +236,6 @@ def test_object_that_is_replaced_after_the_head_is_refused(s3: StrictWorld, targ
 # --- the network ------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def collected() -> Iterator[None]:
-    """Close, in time, what s3transfer leaves to the garbage collector when a connection breaks off."""
-    yield
-    gc.collect()
-
-
-def broken_off(test: Any) -> Any:
-    """Mark a test in which connections break off."""
-    ignored = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-    return ignored(pytest.mark.usefixtures("collected")(test))
-
-
 @broken_off
 @ways
 @pytest.mark.parametrize("size", SIZES)
@@ -315,6 +315,7 @@ def test_error_of_the_target_comes_through(s3: StrictWorld, size: int, mode: str
         stored(s3, size, **MODES[mode]).download_fileobj(s3.bucket, KEY, BrokenTarget())
 
 
+@broken_off
 @pytest.mark.parametrize("size", SIZES)
 def test_error_of_the_callback_comes_through(s3: StrictWorld, target: Path, size: int) -> None:
     """As with boto3, a Callback that raises ends the download; the target is untouched."""

@@ -17,7 +17,7 @@ from support import reference
 from s3_encryption.algorithms import AES_GCM, AES_GCM_COMMITTING, AlgorithmSuite
 from s3_encryption.bodies import BLOCK_BYTES, Declared, EncryptingReader, Guard, Source, encrypted_in_spool
 from s3_encryption.ciphers import ContentKey
-from s3_encryption.exceptions import BodyChangedError, BodyMismatchError, ConfigurationTypeError
+from s3_encryption.exceptions import BodyChangedError, BodyMismatchError
 
 from .sources import BrokenSource, ChangingSource, ShortReads, Signalled, Unseekable
 
@@ -355,17 +355,6 @@ def test_error_of_the_source_comes_through_for_good(at_read: int) -> None:
         _, error = drained(reader, 100_000)
         assert error is failure
         reader.seek(0)
-
-
-def test_source_that_turns_to_text_is_refused() -> None:
-    """A source whose reads return text from some point on is no source."""
-
-    class Text(io.BytesIO):
-        def read(self, size: int | None = -1) -> Any:
-            return "text"
-
-    with pytest.raises(ConfigurationTypeError, match="str"):
-        reader_of(Text(DATA)).read()
 
 
 def test_false_declaration_withholds_the_end() -> None:

@@ -1,0 +1,136 @@
+"""client.open: an encrypted object as a seekable file."""
+
+from __future__ import annotations
+
+import io
+import random
+import tarfile
+import zipfile
+from typing import Any
+
+import pytest
+from support.fake_kms import FakeKms
+
+from s3_encryption import (
+    AesKeyring,
+    CommitmentPolicy,
+    DecryptionError,
+    KmsKeyring,
+    LegacyWriteWarning,
+    UnsupportedOperationError,
+)
+
+from .worlds import StrictWorld
+
+DATA = random.Random(11).randbytes(3 * 1024 * 1024 + 17)
+KMS_KEY_ARN = "arn:aws:kms:us-east-1:111122223333:key/0d990263-018e-4065-a703-eff731de951e"
+MODES: dict[str, dict[str, Any]] = {
+    "verified": {},
+    "verified-on-disk": {"buffer_size": 4096},
+    "ranges": {"enable_unauthenticated_ranges": True},
+}
+FORMATS: dict[str, dict[str, Any]] = {
+    "V2": {},
+    "V3": {"commitment_policy": CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT},
+}
+
+modes = pytest.mark.parametrize("mode", MODES)
+formats = pytest.mark.parametrize("format", FORMATS)
+
+
+def stored(s3: StrictWorld, format: str, mode: str, data: bytes = DATA) -> Any:
+    """Store an object, and return a client that reads it in a mode."""
+    client = s3.client(**FORMATS[format], **MODES[mode])
+    client.put_object(**s3.object_at(), Body=data)
+    return client
+
+
+@formats
+@modes
+def test_file_behaves_like_one_in_memory(s3: StrictWorld, format: str, mode: str) -> None:
+    """Any sequence of seeks and reads gives what the same sequence gives on the plaintext."""
+    expected, chance = io.BytesIO(DATA), random.Random(5)
+    with stored(s3, format, mode).open(**s3.object_at()) as file:
+        for _ in range(60):
+            place, size = chance.randrange(len(DATA) + 100), chance.choice([0, 1, 15, 16, 17, 5000, 70_000])
+            assert file.seek(place) == expected.seek(place)
+            assert file.read(size) == expected.read(size)
+            assert file.tell() == expected.tell()
+        assert file.seek(-20, io.SEEK_END) == expected.seek(-20, io.SEEK_END)
+        assert file.read() == expected.read()
+
+
+@modes
+def test_archives_open_on_it(s3: StrictWorld, mode: str) -> None:
+    """The archive readers zipfile and tarfile, which seek, read their members from an encrypted object."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("member", DATA)
+    client = stored(s3, "V2", mode, packed.getvalue())
+    with client.open(**s3.object_at()) as file, zipfile.ZipFile(file) as archive:
+        assert archive.read("member") == DATA
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        info = tarfile.TarInfo("member")
+        info.size = len(DATA)
+        tar.addfile(info, io.BytesIO(DATA))
+    client = stored(s3, "V2", mode, packed.getvalue())
+    with client.open(**s3.object_at()) as file, tarfile.open(fileobj=file) as tar:
+        member = tar.extractfile("member")
+        assert member is not None
+        assert member.read() == DATA
+
+
+@pytest.mark.parametrize("mode", ["verified", "verified-on-disk"])
+def test_changed_object_yields_no_byte(s3: StrictWorld, mode: str) -> None:
+    """Without the switch for ranges, the first read verifies the whole object, wherever it reads."""
+    client = stored(s3, "V2", mode)
+    plain = s3.plain.get_object(**s3.object_at())
+    body = bytearray(plain["Body"].read())
+    body[-1] ^= 1
+    s3.plain.put_object(**s3.object_at(), Body=bytes(body), Metadata=plain["Metadata"])
+    with client.open(**s3.object_at()) as file:
+        file.seek(1000)
+        with pytest.raises(DecryptionError):
+            file.read(1)
+
+
+@modes
+def test_data_key_is_unwrapped_once(s3: StrictWorld, mode: str) -> None:
+    """However much is read and sought, KMS is asked once for a file."""
+    kms = FakeKms()
+    client = s3.client(keyring=KmsKeyring(kms, KMS_KEY_ARN), **MODES[mode])
+    client.put_object(**s3.object_at(), Body=DATA)
+    with client.open(**s3.object_at()) as file:
+        for place in (2_900_000, 0, 1_500_000):
+            file.seek(place)
+            assert file.read(10) == DATA[place : place + 10]
+    assert kms.count("decrypt") == 1
+
+
+def test_object_replaced_while_open_is_an_error(s3: StrictWorld) -> None:
+    """A file is one object: what is put in its place is not read as if it were the same."""
+    client = stored(s3, "V2", "ranges")
+    with client.open(**s3.object_at()) as file:
+        assert file.read(1) == DATA[:1]
+        client.put_object(**s3.object_at(), Body=DATA[::-1])
+        file.seek(2_900_000)
+        with pytest.raises(client.exceptions.ClientError, match=r"412|PreconditionFailed"):
+            file.read(1)
+
+
+def test_long_legacy_object_is_refused(s3: StrictWorld) -> None:
+    """A CBC object is opened when its plaintext fits into memory, and refused with the reason when it does not."""
+    options: dict[str, Any] = {
+        "enable_legacy_wrapping_algorithms": True,
+        "enable_legacy_unauthenticated_modes": True,
+    }
+    keyring = AesKeyring(b"legacy key, of thirty-two bytes.", wrapping_algorithm="AESWrap")
+    with pytest.warns(LegacyWriteWarning):
+        writer = s3.client(keyring=keyring, enable_legacy_writes=True, content_algorithm="AES/CBC/PKCS5Padding")
+    writer.put_object(**s3.object_at(), Body=DATA)
+    with s3.client(keyring=keyring, **options).open(**s3.object_at()) as file:
+        file.seek(100)
+        assert file.read(7) == DATA[100:107]
+    with pytest.raises(UnsupportedOperationError, match="buffer_size"):
+        s3.client(keyring=keyring, buffer_size=1000, **options).open(**s3.object_at())
