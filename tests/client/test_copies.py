@@ -10,8 +10,10 @@ import boto3
 import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError, ParamValidationError
+from s3transfer.manager import TransferConfig as ManagerConfig
+from s3transfer.manager import TransferManager
 
-from s3_encryption import CommitmentPolicy, NotEncryptedError, S3EncryptionSession
+from s3_encryption import CommitmentPolicy, NotEncryptedError, S3EncryptionSession, UnsupportedOperationError
 
 from .opened import stored_plaintext
 from .uploads import MIB, policies
@@ -315,11 +317,25 @@ def test_wrong_copy_is_answered_as_by_boto3(moto: World, call: str) -> None:
     assert keys_in(moto) == [KEY]
 
 
-def test_s3transfer_itself_does_not_copy_in_parts(moto: World) -> None:
-    """A plain session's resource over the client goes the same way as the client's own copy."""
+def test_resource_over_the_client_copies_like_the_client(moto: World) -> None:
+    """boto3's resources call the client's own copy, which knows the length of the ciphertext."""
     client = stored(moto, DATA)
     resource = boto3.resource("s3", endpoint_url=moto.url)
     resource.meta.client.close()
     resource.meta.client = client
     resource.Bucket(moto.bucket).copy(source_at(moto), COPY, Config=IN_PARTS)
     assert stored_plaintext(moto, COPY) == DATA
+
+
+def test_s3transfer_itself_copies_at_once_or_not_at_all(moto: World) -> None:
+    """Used directly, s3transfer would copy as much as the plaintext has: parts are refused, and the upload aborted."""
+    client = stored(moto, DATA)
+    config = ManagerConfig(multipart_threshold=5 * MIB, multipart_chunksize=5 * MIB)
+    with TransferManager(client, config) as manager:
+        with pytest.raises(UnsupportedOperationError, match="upload_part"):
+            manager.copy(source_at(moto), moto.bucket, COPY).result()
+        assert keys_in(moto) == [KEY]
+        assert "Uploads" not in moto.plain.list_multipart_uploads(Bucket=moto.bucket)
+        stored(moto, SMALL)
+        manager.copy(source_at(moto), moto.bucket, COPY).result()
+    assert stored_plaintext(moto, COPY) == SMALL

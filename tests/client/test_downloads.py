@@ -358,3 +358,22 @@ def test_body_of_memory_is_filled(s3: StrictWorld) -> None:
     target.write(b"before")
     client.download_fileobj(s3.bucket, KEY, target)
     assert target.getvalue() == b"before" + DATA[: CHUNK + 1000]
+
+
+def test_downloads_to_one_target_do_not_mix(s3: StrictWorld, tmp_path: Path) -> None:
+    """DL-08: of several downloads to one file, the last complete one wins, whole."""
+    client = s3.client()
+    contents = [bytes([number]) * (CHUNK + number) for number in range(1, 4)]
+    for number, content in enumerate(contents):
+        client.put_object(**s3.object_at(str(number)), Body=content)
+    target = tmp_path / "target"
+    threads = [
+        threading.Thread(target=client.download_file, args=(s3.bucket, str(number), str(target)))
+        for number in range(len(contents))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert target.read_bytes() in contents
+    assert list(tmp_path.iterdir()) == [target]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import uuid
 from collections.abc import Callable, Mapping
@@ -121,7 +122,7 @@ class MemoryS3:
                 body.seek(0)
             content = bytes(body) if isinstance(body, bytearray) else body.read()
             self.wire.append((number, content))
-        etag = f'"{uuid.uuid4().hex}"'
+        etag = f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
         self.stored[number] = (etag, content)
         return {"ETag": etag}
 
