@@ -24,7 +24,7 @@ from .worlds import StrictWorld
 # With the minimum of a part lowered, small parts do.
 MINIMUM = 1000
 SIZES = [1000, 1001, 4096, 1015, 3000, 17]
-BOUNDED_SECONDS = 10.0
+BOUNDED_SECONDS = 5.0
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_part_that_came_too_early_has_used_nothing() -> None:
 
 def test_abort_wakes_the_parts_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """An aborted upload lets go of every thread at once, not after a poll."""
-    monkeypatch.setattr(multipart, "_POLL_SECONDS", 3600.0)
+    monkeypatch.setattr(multipart, "_POLL_SECONDS", 2 * BOUNDED_SECONDS)
     upload = Upload(MemoryS3())
     with ThreadPoolExecutor(3) as pool:
         calls = [pool.submit(upload.send, number, b"waits") for number in (2, 3, 4)]

@@ -18,10 +18,10 @@ from s3transfer.manager import TransferConfig as ManagerConfig
 from s3transfer.manager import TransferManager
 from s3transfer.subscribers import BaseSubscriber
 from support.fake_kms import KMS_KEY_ARN, FakeKms
-from support.servers import Answer, Request, refusal
+from support.servers import Answer, Fault, Request, refusal
 from support.strict_s3 import StrictS3
 
-from s3_encryption import KmsKeyring, multipart
+from s3_encryption import BodyChangedError, KmsKeyring, multipart
 
 from .opened import stored_plaintext
 from .sources import BrokenSource
@@ -136,6 +136,22 @@ def test_error_of_the_source_is_raised_as_by_boto3(s3: StrictWorld, size: int, a
         errors.append(caught.value is failure)
     assert errors[0] == errors[1]
     assert (s3.stored_keys(), s3.server.uploads) == ([], {})
+
+
+@pytest.mark.parametrize("size", [3 * MIB, 20 * MIB])
+def test_file_that_is_rewritten_under_way_is_refused(s3: StrictWorld, tmp_path: Path, size: int) -> None:
+    """RT-02: what was to be sent again has changed: the upload ends with this library's own error, and is aborted."""
+    path = tmp_path / "source"
+    path.write_bytes(DATA[:size])
+
+    def rewritten(answer: Answer) -> Answer:
+        path.write_bytes(bytes(size))
+        return Answer(503)
+
+    s3.server.script(Fault(rewritten, carried_out=False), method="PUT")
+    with pytest.raises(BodyChangedError) as caught:
+        s3.client().upload_file(str(path), s3.bucket, KEY)
+    assert (caught.value.key, s3.stored_keys(), s3.server.uploads) == (KEY, [], {})
 
 
 # --- cancelled transfers ----------------------------------------------------------------------------------------------
