@@ -224,7 +224,7 @@ class S3EncryptionClient(_Client):
         Callback: Any = None,
         Config: Any = None,
     ) -> None:
-        """Download an object into a file-like object, which gets verified bytes only."""
+        """Download an object into a file-like object, which gets what get_object would release."""
         with _located(Bucket, Key):
             self._download(Bucket, Key, ExtraArgs, Callback, Config).into_fileobj(Fileobj)
 
