@@ -82,7 +82,6 @@ class Source:
         self._ahead = b"".join(self._read_until(SMALL_BODY_BYTES + 1 if self.length is None else self.length))
         if len(self._ahead) > SMALL_BODY_BYTES:
             return None
-        self._left = None if self.length is None else self.length - len(self._ahead)
         self.check_end()
         return self._ahead
 
@@ -96,9 +95,7 @@ class Source:
         ahead, self._ahead = self._ahead, b""
         if ahead:
             yield ahead
-        while block := self._block(BLOCK_BYTES if self._left is None else min(BLOCK_BYTES, self._left)):
-            if self._left is not None:
-                self._left -= len(block)
+        while block := self._block(BLOCK_BYTES):
             yield block
 
     def check_end(self) -> None:
@@ -116,6 +113,8 @@ class Source:
     def _block(self, size: int) -> bytes:
         """Return ``size`` bytes, fewer only at the end, however short the source's own reads are."""
         parts: list[bytes] = []
+        if self._left is not None:
+            size = min(size, self._left)
         while size > 0:
             part = self.body.read(size)
             if not isinstance(part, (bytes, bytearray, memoryview)):
@@ -128,7 +127,10 @@ class Source:
                 raise ConfigurationError("Body.read(size) returned more than size bytes.")
             parts.append(bytes(part))
             size -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        block = parts[0] if len(parts) == 1 else b"".join(parts)
+        if self._left is not None:
+            self._left -= len(block)
+        return block
 
     def signal(self, name: str) -> None:
         """Pass on what s3transfer says to its bodies, where this is one of them."""

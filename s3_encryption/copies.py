@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from s3transfer.copies import CopySubmissionTask
 
 from . import envelope as envelopes
-from .envelope_store import REPEATED_PARAMETERS, EnvelopeStore, Params, RawCall
+from .envelope_store import REPEATED_PARAMETERS, EnvelopeStore, Params, RawCall, error_code
 
 # Older versions of s3transfer lose the metadata of what they copy in parts, unless they are given it.
 MANAGED_COPIES_KEEP_METADATA = hasattr(CopySubmissionTask, "PRESERVED_METADATA_FIELDS")
@@ -52,7 +52,7 @@ class ObjectCopier:
         try:
             head = raw_call("HeadObject", {**repeated, **address})
         except ClientError as error:
-            if _code(error) in _NO_SUCH_OBJECT:
+            if error_code(error) in _NO_SUCH_OBJECT:
                 return None
             raise
         metadata = head.get("Metadata", {})
@@ -72,7 +72,7 @@ class ObjectCopier:
             raw_call("CopyObject", {**repeated, **target, "CopySource": address})
         except ClientError as error:
             # A plaintext object has none.
-            if _code(error) not in _NO_SUCH_OBJECT:
+            if error_code(error) not in _NO_SUCH_OBJECT:
                 raise
 
 
@@ -92,10 +92,6 @@ class CopySource:
         own = envelopes.without_envelope(params.get("Metadata") or {})
         pinned = {"CopySourceIfMatch": self.etag} if self.fields else {}
         return {**pinned, **params, "Metadata": {**own, **self.fields}}
-
-
-def _code(error: ClientError) -> object:
-    return error.response.get("Error", {}).get("Code")
 
 
 def _address(params: Mapping[str, Any]) -> dict[str, str] | None:

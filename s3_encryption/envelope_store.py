@@ -31,8 +31,13 @@ CONTEXT_PARAMETER = "EncryptionContext"
 SUFFIX_PARAMETER = "InstructionFileSuffix"
 
 # What every request about an object must repeat, also those that the caller does not see.
-CUSTOMER_KEY_PARAMETERS = ("SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5")
-REPEATED_PARAMETERS = ("RequestPayer", "ExpectedBucketOwner", *CUSTOMER_KEY_PARAMETERS)
+REPEATED_PARAMETERS = (
+    "RequestPayer",
+    "ExpectedBucketOwner",
+    "SSECustomerAlgorithm",
+    "SSECustomerKey",
+    "SSECustomerKeyMD5",
+)
 # Whoever may read an object must be able to read its instruction file, which deserves the same protection at rest.
 _INSTRUCTION_FILE_PUT_PARAMETERS = (
     *REPEATED_PARAMETERS,
@@ -183,12 +188,17 @@ def check_suffix(suffix: object) -> None:
         raise ConfigurationError("An instruction file suffix must be 1 to 256 printable ASCII characters.")
 
 
+def error_code(error: ClientError) -> object:
+    """Return S3's code for an error."""
+    return error.response.get("Error", {}).get("Code")
+
+
 def _instruction_file(raw_call: RawCall, key: str, params: Params) -> bytes | None:
     repeated = {name: params[name] for name in REPEATED_PARAMETERS if name in params}
     try:
         response = raw_call("GetObject", {**repeated, "Bucket": params["Bucket"], "Key": key})
     except ClientError as error:
-        if error.response.get("Error", {}).get("Code") in ("NoSuchKey", "404"):
+        if error_code(error) in ("NoSuchKey", "404"):
             return None
         raise
     return read_bounded(response["Body"], envelopes.MAX_INSTRUCTION_FILE_BYTES)

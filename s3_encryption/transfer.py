@@ -103,17 +103,12 @@ class Download:
     def _run(self, sink: Any, *, writes_unverified: bool) -> None:
         self._check_arguments()
         head = self.inner.head_object(**self.target, **self.extra_args)
-        length = head["ContentLength"]
-        if length < self.config.multipart_threshold:
-            self._at_once(sink, head)
-            return
-        key = self._content_key(head)
+        is_large = head["ContentLength"] >= self.config.multipart_threshold
+        key = self._content_key(head) if is_large else None
         if key is None or not key.suite.authenticated:
             self._at_once(sink, head)
-            return
-        filter = key.decryptor(release_unverified=True)
-        if writes_unverified:
-            self._fetch_ranges(_Sink(sink, filter), head, key)
+        elif writes_unverified:
+            self._fetch_ranges(_Sink(sink, key.decryptor(release_unverified=True)), head, key)
         else:
             self._verified(sink, head, key)
 
