@@ -6,8 +6,7 @@ import base64
 import hashlib
 import json
 import logging
-import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ from Crypto.Cipher import AES, PKCS1_OAEP
 from Crypto.PublicKey import RSA
 from support import reference
 from support.fake_kms import KMS_KEY_ARN, FakeKms
+from support.secret_search import chain, showing, spellings
 from support.servers import refusal
 from support.vectors import RSA_KEY_DER
 
@@ -42,29 +42,6 @@ _RSA_KEY = RSA.import_key(RSA_KEY_DER)
 RSA_SECRETS = [
     number.to_bytes((number.bit_length() + 7) // 8, "big") for number in (_RSA_KEY.d, _RSA_KEY.p, _RSA_KEY.q)
 ]
-
-
-def spellings(secret: bytes) -> list[str]:
-    """Return how a secret may look in a text: raw, hex, base64, repr, as a list of numbers, as one number."""
-    base64s = (base64.b64encode(secret).decode(), base64.urlsafe_b64encode(secret).decode())
-    texts = [secret.hex(), secret.hex().upper(), *(text.rstrip("=") for text in base64s), repr(secret)[2:-1]]
-    return [secret.decode("latin-1"), *texts, ", ".join(map(str, secret)), str(int.from_bytes(secret, "big"))]
-
-
-def showing(secrets: Iterable[bytes], texts: Iterable[str]) -> list[str]:
-    """Return the texts, cut, that hold one of the secrets in some spelling."""
-    wanted = [spelling for secret in secrets for spelling in spellings(secret)]
-    return [text[:200] for text in texts if any(spelling in text for spelling in wanted)]
-
-
-def chain(error: BaseException) -> list[str]:
-    """Return all texts of an exception and of those behind it, suppressed or not."""
-    texts = ["".join(traceback.format_exception(error))]
-    current: BaseException | None = error
-    while current is not None:
-        texts += [str(current), repr(current), repr(current.args), repr(vars(current))]
-        current = current.__cause__ or current.__context__
-    return texts
 
 
 def test_search_finds_what_it_looks_for() -> None:
