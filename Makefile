@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 LINTED := s3_encryption tests examples benchmarks setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-core lint format types interop bench build clean
+.PHONY: help install demo test test-core fuzz attack lint format types interop bench build clean
 
 ## help: list the targets
 help:
@@ -32,6 +32,14 @@ test: $(READY)
 ## test-core: run the tests of the core, which need no server
 test-core: $(READY)
 	$(BIN)/python -m pytest tests/core
+
+## attack: run the attacks, and say how much was tried
+attack: $(READY)
+	$(BIN)/python -m pytest -q tests/attacks
+
+## fuzz: fuzz the parsers for FUZZ_SECONDS (60) each, and print how many inputs were tried
+fuzz: $(READY)
+	$(BIN)/python tests/fuzz
 
 ## lint: check style and formatting
 lint: $(READY)

@@ -1,0 +1,134 @@
+"""A bucket that somebody else can write to: objects of every kind are put there, changed, and must be refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+from client.worlds import KEY, StrictWorld
+from support.encoder import Encoder, Kind, Stored
+from support.strict_s3 import StoredObject
+
+from s3_encryption.exceptions import DecryptionError, S3EncryptionClientSecurityError
+
+from . import counts
+from .witness import MARKER
+
+Refusal = type[Exception] | tuple[type[Exception], ...]
+
+
+def fingerprint(error: BaseException) -> tuple[object, ...]:
+    """Return all that tells one error from another."""
+    return type(error), error.args, str(error), error.__cause__, error.__context__
+
+
+def flipped(data: bytes, bit: int) -> bytes:
+    """Return the data with one bit flipped."""
+    return data[: bit // 8] + bytes([data[bit // 8] ^ 1 << bit % 8]) + data[bit // 8 + 1 :]
+
+
+def flips(data: bytes, step: int = 1) -> Iterator[bytes]:
+    """Yield the data with every ``step``-th bit flipped, one at a time, and count them."""
+    for bit in range(0, len(data) * 8, step):
+        counts.tried(counts.BIT_FLIPS)
+        yield flipped(data, bit)
+
+
+def cuts(data: bytes, start: int = 0) -> Iterator[bytes]:
+    """Yield the data cut to every length that it does not have, and count them."""
+    for length in range(start, len(data)):
+        counts.tried(counts.TRUNCATIONS)
+        yield data[:length]
+
+
+def extensions(data: bytes, *lengths: int) -> Iterator[bytes]:
+    """Yield the data with zeros before it and behind it, and with itself, and count them."""
+    for longer in (data + data, *(new for n in lengths for new in (data + bytes(n), bytes(n) + data))):
+        counts.tried(counts.EXTENSIONS)
+        yield longer
+
+
+class Bucket:
+    """A bucket in memory, a writer of objects of every kind (``encoder``), and readers for them."""
+
+    def __init__(self, world: StrictWorld) -> None:
+        self.world = world
+        self.encoder = Encoder()
+        self.kms = self.encoder.kms
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def put(self, stored: Stored, key: str = KEY) -> None:
+        """Store an object as it is, whatever S3 would say."""
+        headers = {f"x-amz-meta-{name}": text for name, text in stored.metadata.items()}
+        self.put_raw(key, stored.body, headers)
+
+    def put_raw(self, key: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+        """Store a body with headers."""
+        self.world.server.objects[self._path(key)] = StoredObject(body, '"etag"', headers or {})
+
+    def put_with_file(self, on_object: Stored, file: bytes | Mapping[str, Any], suffix: str = ".instruction") -> None:
+        """Store an object and its instruction file."""
+        self.put(on_object)
+        self.put_raw(KEY + suffix, file if isinstance(file, bytes) else json.dumps(file).encode())
+
+    def get(self, key: str = KEY) -> Stored:
+        """Return an object as it is stored."""
+        stored = self.world.server.objects[self._path(key)]
+        return Stored(stored.metadata, stored.body)
+
+    def write(self, kind: Kind, plaintext: bytes = MARKER, **how: Any) -> Stored:
+        """Store an object as another client writes it, and return it."""
+        stored = self.encoder.write(kind, plaintext, **how)
+        self.put(stored)
+        return stored
+
+    def _path(self, key: str) -> str:
+        return f"/{self.world.bucket}/{key}"
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def client(self, kind: Kind, **options: Any) -> Any:
+        """Return a client with the keyring and the switches that reading a kind needs."""
+        if not options.keys() & {"keyring", "kms_key_id", "aes_key", "rsa_key"}:
+            options["keyring"] = self.encoder.keyring(kind)
+        return self.world.client(**{**kind.switches, **options})
+
+    def read(self, client: Any, key: str = KEY, **params: Any) -> bytes:
+        """Return the plaintext of an object."""
+        with client.get_object(**self.world.object_at(key), **params)["Body"] as body:
+            content: bytes = body.read()
+        return content
+
+    def refused(
+        self, client: Any, expected: Refusal = S3EncryptionClientSecurityError, kms_calls: int = 0, **params: Any
+    ) -> Exception:
+        """Return the error with which a read ends. KMS may be asked ``kms_calls`` times: not at all, for an object that
+        format or policy refuses.
+        """
+        return self.refused_call(lambda: self.read(client, **params), expected, kms_calls)
+
+    def refused_call(self, call: Callable[[], object], expected: Refusal, kms_calls: int = 0) -> Exception:
+        """Return the error with which any call ends, as ``refused`` does."""
+        before = len(self.kms.calls)
+        with pytest.raises(expected) as caught:
+            call()
+        asked = len(self.kms.calls) - before
+        counts.tried(counts.REFUSALS)
+        if not kms_calls:
+            counts.tried(counts.KMS_CALLS_FOR_REFUSED, asked)
+        assert asked <= kms_calls
+        return caught.value
+
+    def all_refused(self, client: Any, kind: Kind, objects: Iterator[Stored]) -> None:
+        """Have every object refused as undecryptable, in errors that nothing tells apart."""
+        fingerprints = set()
+        for stored in objects:
+            self.put(stored)
+            error = self.refused(client, DecryptionError, kms_calls=kind.key_type == "kms")
+            fingerprints.add(fingerprint(error))
+        assert len(fingerprints) == 1
+        (kind_of_error, _, _, cause, context) = fingerprints.pop()
+        assert (kind_of_error, cause, context) == (DecryptionError, None, None)
