@@ -1,0 +1,1 @@
+"""Fuzzing: what becomes of bytes that somebody else chose."""
