@@ -10,18 +10,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import itertools
 import tempfile
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import IO, Any
 
 from .algorithms import GCM_MAX_PLAINTEXT_BYTES
-from .ciphers import BlockMac, Buffer, Filter, updated
+from .ciphers import Buffer, Filter
 from .exceptions import BodyChangedError, BodyMismatchError, ConfigurationError, ConfigurationTypeError
+from .segments import Segment
 
-# How much is read, encrypted and remembered by a digest at a time.
+# How much is read, encrypted, remembered by a digest and sent at a time.
 BLOCK_BYTES = 512 * 1024
 # From this size on, a file is read and encrypted by a second thread, one block ahead of the network.
 _AHEAD_BYTES = 4 * 1024 * 1024
@@ -41,8 +44,8 @@ class Source:
     def __init__(self, body: Any) -> None:
         if isinstance(body, str):
             body = body.encode("utf-8")
-        # Bytes can't change between two passes.
-        self.immutable = isinstance(body, bytes)
+        # Bytes need not be copied to be read.
+        self._content = memoryview(body) if isinstance(body, bytes) else None
         if isinstance(body, (bytes, bytearray)):
             body = io.BytesIO(body)
         if not callable(getattr(body, "read", None)):
@@ -60,8 +63,12 @@ class Source:
     @property
     def can_be_read_ahead(self) -> bool:
         """Whether a second thread may read it, and is worth it: other objects than files may belong to their thread."""
-        plain = isinstance(self.body, (io.BytesIO, io.BufferedReader, io.FileIO))
-        return plain and self.length is not None and self.length >= _AHEAD_BYTES
+        return self._is_plain_file and self.length is not None and self.length >= _AHEAD_BYTES
+
+    @property
+    def _is_plain_file(self) -> bool:
+        # Not a subclass of one: it may do other things.
+        return type(self.body) in (io.BytesIO, io.BufferedReader, io.FileIO)
 
     def _measure(self, base: int) -> int:
         self.body.seek(0, io.SEEK_END)
@@ -90,13 +97,40 @@ class Source:
             size -= len(block)
             yield block
 
-    def blocks(self) -> Iterator[bytes]:
-        """Yield what is left, in blocks of BLOCK_BYTES; what a source grows by after it was given is not part of it."""
+    def blocks(self) -> Iterator[Buffer]:
+        """Yield what is left, in blocks of BLOCK_BYTES; what a source grows by after it was given is not part of it.
+
+        A block is good until the next one is asked for.
+        """
         ahead, self._ahead = self._ahead, b""
         if ahead:
             yield ahead
-        while block := self._block(BLOCK_BYTES):
+        if self._content is not None:
+            next_block: Callable[[], Buffer] = self._next_of_content
+        elif self._is_plain_file and self._left is not None:
+            next_block = partial(self._next_of_file, memoryview(bytearray(min(BLOCK_BYTES, self._left))))
+        else:
+            next_block = partial(self._block, BLOCK_BYTES)
+        while block := next_block():
             yield block
+
+    def _next_of_content(self) -> memoryview:
+        assert self._content is not None  # checked by who calls
+        assert self._left is not None  # bytes have a length
+        start = len(self._content) - self._left
+        block = self._content[start : start + BLOCK_BYTES]
+        self._left -= len(block)
+        return block
+
+    def _next_of_file(self, memory: memoryview) -> memoryview:
+        """Return the next block of a file, read into memory that is there: fresh memory costs more than the cipher."""
+        assert self._left is not None  # a file with a position has a length
+        wanted = min(len(memory), self._left)
+        filled = 0
+        while filled < wanted and (size := self.body.readinto(memory[filled:wanted])):
+            filled += size
+        self._left -= filled
+        return memory[:filled]
 
     def check_end(self) -> None:
         """Pass when all that the source held when it was given has been read.
@@ -155,31 +189,6 @@ def _position(body: Any) -> int | None:
     return position
 
 
-class Guard:
-    """Remembers what was encrypted under one keystream, block by block, and refuses anything else under it.
-
-    Two plaintexts under one keystream give away their difference to whoever saw both ciphertexts.
-    """
-
-    def __init__(self) -> None:
-        self._mac = BlockMac()
-        self._macs: list[bytes] = []
-
-    def check(self, index: int, block: Buffer) -> None:
-        """Pass when this is the first block with its index, or the same as the first.
-
-        Raises:
-            BodyChangedError: It is another.
-        """
-        mac = self._mac.digest(index, block)
-        if index == len(self._macs):
-            self._macs.append(mac)
-        elif index > len(self._macs) or self._macs[index] != mac:
-            raise BodyChangedError(
-                "The source of the upload changed while it was being sent. Nothing was stored; start the upload again."
-            )
-
-
 @dataclass(frozen=True, slots=True)
 class Declared:
     """What a caller declared of the plaintext: its length in bytes, and digests of it by parameter name."""
@@ -234,56 +243,70 @@ def encrypted_blocks(
     source: Source,
     filter: Filter,
     declared: Declared,
-    guard: Guard | None,
+    memory: Callable[[int], memoryview],
+    observe: Callable[[Buffer], object] = len,
 ) -> Generator[Buffer, None, None]:
-    """Yield the ciphertext of a source. Its end is released only after all checks of the plaintext have passed."""
+    """Yield the ciphertext of a source. Its end is released only after all checks of the plaintext have passed.
+
+    Args:
+        source: The plaintext.
+        filter: What encrypts it.
+        declared: What it is compared with.
+        memory: Returns room for so many bytes of output, which must not be used again for three blocks.
+        observe: Sees each block before it is yielded.
+    """
     check = declared.new_check()
     last: Buffer = b""
-    for index, block in enumerate(source.blocks()):
-        if guard is not None:
-            guard.check(index, block)
+    for block in source.blocks():
         check.update(block)
-        output = updated(filter, block)
+        output = memory(filter.ready(len(block)))
+        filter.update_into(block, output)
         if last and output:
+            observe(last)
             yield last
         last = output or last
     source.check_end()
     check.finish()
-    yield b"".join((last, filter.finalize()))
+    end = b"".join((last, filter.finalize()))
+    observe(end)
+    yield end
+
+
+def _fresh_memory(size: int) -> memoryview:
+    return memoryview(bytearray(size))
+
+
+class _ReusedMemory:
+    """Room for three blocks: one is sent, one waits, one is made. Fresh memory would cost more than the cipher."""
+
+    def __init__(self) -> None:
+        self._blocks = itertools.cycle([_fresh_memory(BLOCK_BYTES) for _ in range(3)])
+
+    def __call__(self, size: int) -> memoryview:
+        return next(self._blocks)[:size] if 0 < size <= BLOCK_BYTES else _fresh_memory(size)
 
 
 class EncryptingReader(io.RawIOBase):
     """The Body that botocore reads: the ciphertext of a source, made while it is read.
 
-    ``seek`` starts the same keystream again; ``guard`` sees to it that the source did not change meanwhile. After an
+    ``seek`` starts the same keystream again; the segment sees to it that the source did not change meanwhile. After an
     error every later read fails in the same way, so that no retry of botocore's can send something else.
 
     Args:
         source: The plaintext; its length must be known.
-        new_filter: Makes the encrypting filter, anew for each pass.
-        ciphertext_length: The length in bytes of all that the filter will make of the source.
+        segment: What it is encrypted as: shared by all readers that use the same keystream.
         declared: What each pass is compared with.
-        guard: Shared by all readers that use the same keystream; None if the source can't change, and there is but one.
         ahead: Whether a second thread reads and encrypts one block ahead of the network.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        new_filter: Callable[[], Filter],
-        ciphertext_length: int,
-        declared: Declared,
-        guard: Guard | None,
-        *,
-        ahead: bool = False,
-    ) -> None:
+    def __init__(self, source: Source, segment: Segment, declared: Declared, *, ahead: bool = False) -> None:
         super().__init__()
+        assert source.length is not None  # what has no length goes through a spool
         self._source = source
-        self._new_filter = new_filter
+        self._segment = segment
         self._declared = declared
-        self._guard = guard
         self._ahead = ahead
-        self._length = ciphertext_length
+        self._length = segment.ciphertext_length(source.length)
         self._position = 0
         self._failure: Exception | None = None
         self._start()
@@ -306,10 +329,32 @@ class EncryptingReader(io.RawIOBase):
         self._position = max(0, start + offset)
         if self._position < self._taken:
             self._blocks.close()
-            # At once, and not with the next read: s3transfer counts what is read again from here on as progress.
-            self._source.rewind()
+            self.rewind()
             self._start()
         return self._position
+
+    def rewind(self) -> None:
+        """Go back to where the source was given: for ``blocks``, or for another pass of reads.
+
+        At once, and not with the next read: s3transfer counts what is read again from here on as progress.
+        """
+        self._source.rewind()
+
+    def blocks(self, observe: Callable[[Buffer], object]) -> Generator[Buffer, None, None]:
+        """Yield all of the ciphertext, from a source that is at its start; a block is good until the next is asked for.
+
+        The fast way to read, and the only one in that pass.
+
+        Args:
+            observe: Sees each block before it is yielded.
+        """
+        if self._failure is not None:
+            raise self._failure
+        try:
+            yield from self._pass(_ReusedMemory(), observe)
+        except Exception as error:
+            self._failure = error
+            raise
 
     def read(self, size: int | None = -1) -> Any:
         """Return at most ``size`` bytes of ciphertext: what is left of a block, so that nothing is copied together.
@@ -343,10 +388,17 @@ class EncryptingReader(io.RawIOBase):
         self._source.signal("signal_not_transferring")
 
     def _start(self) -> None:
-        blocks = encrypted_blocks(self._source, self._new_filter(), self._declared, self._guard)
-        self._blocks = _made_ahead(blocks) if self._ahead else blocks
+        self._blocks = self._pass(_fresh_memory, len)
         self._block = memoryview(b"")
         self._taken = 0
+
+    def _pass(
+        self,
+        memory: Callable[[int], memoryview],
+        observe: Callable[[Buffer], object],
+    ) -> Generator[Buffer, None, None]:
+        blocks = encrypted_blocks(self._source, self._segment.new_filter(), self._declared, memory, observe)
+        return _made_ahead(blocks) if self._ahead else blocks
 
     def _skip_to(self, position: int) -> None:
         while self._taken < position:
@@ -375,12 +427,12 @@ def _made_ahead(blocks: Iterator[Buffer]) -> Generator[Buffer, None, None]:
             yield block
 
 
-def encrypted_in_spool(source: Source, filter: Filter, declared: Declared, guard: Guard | None) -> IO[bytes]:
+def encrypted_in_spool(source: Source, filter: Filter, declared: Declared) -> IO[bytes]:
     """Return a file with the ciphertext of a source that can't be read twice: in memory while small, then on disk."""
     source.signal("signal_transferring")
     spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_MEMORY_BYTES)  # noqa: SIM115 - the caller closes it
     try:
-        for block in encrypted_blocks(source, filter, declared, guard):
+        for block in encrypted_blocks(source, filter, declared, _ReusedMemory()):
             spool.write(block)
         spool.seek(0)
     except BaseException:
@@ -392,7 +444,7 @@ def encrypted_in_spool(source: Source, filter: Filter, declared: Declared, guard
 # --- what callers declare of a body -----------------------------------------------------------------------------------
 
 
-class _Crc32:
+class Crc32:
     """zlib's CRC-32 with the face of a hashlib object."""
 
     def __init__(self) -> None:
@@ -417,7 +469,7 @@ def _md5() -> Any:
 # The parameters by which a caller declares a digest of the body, and the algorithm that S3 is then asked to use.
 _DIGESTS: dict[str, tuple[Callable[[], Any], str]] = {
     "ContentMD5": (_md5, "CRC32"),
-    "ChecksumCRC32": (_Crc32, "CRC32"),
+    "ChecksumCRC32": (Crc32, "CRC32"),
     "ChecksumSHA1": (lambda: hashlib.sha1(usedforsecurity=False), "SHA1"),
     "ChecksumSHA256": (hashlib.sha256, "SHA256"),
     "ChecksumSHA512": (hashlib.sha512, "SHA512"),

@@ -429,24 +429,6 @@ class _CbcMiddleDecryptor(_CbcDecryptor):
         return self._transformed(rest) if rest else b""
 
 
-class BlockMac:
-    """A keyed digest of numbered blocks, for telling whether a block is the one that was seen before.
-
-    GMAC (NIST SP 800-38D, section 3) under a key that nobody else ever sees; twice as fast as a hash. The same number
-    may be used for two blocks because the digests are compared here and shown to nobody: a universal hash under a
-    secret key collides with a probability of 2^-114 for blocks of 256 KiB, whoever chose them.
-    """
-
-    def __init__(self) -> None:
-        self._key = os.urandom(DATA_KEY_BYTES)
-
-    def digest(self, index: int, block: Buffer) -> bytes:
-        """Return the 16-byte digest of a block under its number."""
-        mac = AES.new(self._key, AES.MODE_GCM, nonce=index.to_bytes(12, "big"))
-        mac.update(block)
-        return bytes(mac.digest())
-
-
 def _gcm(key: ContentKey) -> Any:
     cipher = AES.new(key.key, AES.MODE_GCM, nonce=key.iv, mac_len=key.suite.tag_bytes)
     if key.suite.aad:

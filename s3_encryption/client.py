@@ -19,6 +19,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import HTTPClientError
 
 from .algorithms import CommitmentPolicy
+from .chunked import chunked
 from .clients import kms_keyring, make_s3_client
 from .copies import MANAGED_COPIES_KEEP_METADATA, ObjectCopier
 from .engine import Engine, check_switch
@@ -172,6 +173,9 @@ class S3EncryptionClient(_Client):
             if operation.decision == "encrypt" and self.meta.config.parameter_validation:
                 validate(model, params)
             return operator.attrgetter(operation.handle)(self._handlers)(super()._make_api_call, params)
+
+    def _make_request(self, operation_model: Any, request_dict: dict[str, Any], request_context: Any) -> Any:
+        return super()._make_request(operation_model, chunked(request_dict), request_context)
 
     # --- what boto3 adds to the operations ----------------------------------------------------------------------------
 

@@ -33,22 +33,75 @@ class HashedSegment:
     value: int
 
 
+class Ghash:
+    """GHASH under one content key: what all segments of its object need, computed once."""
+
+    def __init__(self, key: ContentKey) -> None:
+        self.key = key
+        self._h = _number(AES.new(key.key, AES.MODE_ECB).encrypt(bytes(BLOCK_BYTES)))
+        empty: Any = AES.new(key.key, AES.MODE_GCM, nonce=key.iv)
+        # E(J0), by which GCM masks its tags, is the tag of nothing.
+        self._mask = _number(empty.digest())
+        self._powers: dict[int, int] = {0: _ONE}
+        self._length_products: dict[int, int] = {}
+
+    def joined(self, first: HashedSegment, second: HashedSegment) -> HashedSegment:
+        """Return two segments, of which the second ends behind the first, as one."""
+        shifted = _multiply(first.value, self._power(second.end_block - first.end_block))
+        return HashedSegment(second.end_block, shifted ^ second.value)
+
+    def unmasked(self, digest: bytes, hashed_bytes: int) -> int:
+        """Return GHASH times H of bytes that were given to GCM as associated data, from the digest that it made."""
+        return _number(digest) ^ self._mask ^ self._length_product(hashed_bytes)
+
+    def tag(self, segments: Iterable[HashedSegment], ciphertext_length: int) -> bytes:
+        """Return the GCM tag of a ciphertext from its segments, which together cover it, each byte once.
+
+        The suite's associated data is taken in here.
+        """
+        aad = self.key.suite.aad
+        lengths = _multiply(_length_block(len(aad), ciphertext_length), self._h)
+        whole = HashedSegment(0, self._aad_value(aad))
+        for segment in sorted(segments, key=lambda segment: segment.end_block):
+            whole = self.joined(whole, segment)
+        whole = self.joined(whole, HashedSegment(_blocks(ciphertext_length), 0))
+        return (self._mask ^ lengths ^ whole.value).to_bytes(BLOCK_BYTES, "big")
+
+    def _aad_value(self, aad: bytes) -> int:
+        if not aad:
+            return 0
+        assert len(aad) <= BLOCK_BYTES  # the only suite that has any has two bytes
+        padded = _number(aad.ljust(BLOCK_BYTES, b"\0"))
+        return _multiply(_multiply(padded, self._h), self._h)
+
+    def _power(self, exponent: int) -> int:
+        if exponent not in self._powers:
+            self._powers[exponent] = _power(self._h, exponent)
+        return self._powers[exponent]
+
+    def _length_product(self, hashed_bytes: int) -> int:
+        if hashed_bytes not in self._length_products:
+            self._length_products[hashed_bytes] = _multiply(_length_block(hashed_bytes, 0), self._h)
+        return self._length_products[hashed_bytes]
+
+
 class SegmentHash:
     """The hash of one segment of a ciphertext, fed in order.
 
     Args:
-        key: The object's content key.
+        ghash: GHASH under the object's content key.
         offset: Where the segment starts in the ciphertext, in bytes; it need not be the start of a block.
     """
 
-    def __init__(self, key: ContentKey, offset: int) -> None:
-        self._key = key
+    def __init__(self, ghash: Ghash, offset: int) -> None:
+        self._ghash = ghash
         self._end = offset
         # The bytes before the segment in its first block belong to another one: here they count as zero.
         lead = offset % BLOCK_BYTES
         self._hashed_bytes = lead
-        self._gcm = AES.new(key.key, AES.MODE_GCM, nonce=key.iv)
-        self._gcm.update(bytes(lead))
+        self._gcm = AES.new(ghash.key.key, AES.MODE_GCM, nonce=ghash.key.iv)
+        if lead:
+            self._gcm.update(bytes(lead))
 
     def update(self, ciphertext: Buffer) -> None:
         """Take in the next bytes of the segment."""
@@ -56,47 +109,16 @@ class SegmentHash:
         self._end += len(ciphertext)
         self._hashed_bytes += len(ciphertext)
 
+    def digest(self) -> bytes:
+        """Return 16 bytes by which a segment can be told from any other at its place, and end the hash.
+
+        They are GHASH over the segment and its length, masked by E(J0).
+        """
+        return bytes(self._gcm.digest())
+
     def finish(self) -> HashedSegment:
-        """Return what the segment adds. The digest is GHASH over the segment and its length, masked by E(J0)."""
-        h, mask = _subkeys(self._key)
-        product = _number(self._gcm.digest()) ^ mask
-        length_block = _length_block(self._hashed_bytes, 0)
-        return HashedSegment(_blocks(self._end), product ^ _multiply(length_block, h))
-
-
-def combine(key: ContentKey, segments: Iterable[HashedSegment], ciphertext_length: int) -> bytes:
-    """Return the GCM tag of a ciphertext from its segments, which together cover it, each byte once.
-
-    The suite's associated data is taken in here.
-    """
-    h, mask = _subkeys(key)
-    total_blocks = _blocks(ciphertext_length)
-    tag = mask ^ _multiply(_length_block(len(key.suite.aad), ciphertext_length), h)
-    powers: dict[int, int] = {0: _ONE}
-    total, at_block = 0, 0
-    for segment in sorted((*_aad_segment(key), *segments), key=lambda segment: segment.end_block):
-        step = segment.end_block - at_block
-        if step not in powers:
-            powers[step] = _power(h, step)
-        total = _multiply(total, powers[step]) ^ segment.value
-        at_block = segment.end_block
-    return (tag ^ _multiply(total, _power(h, total_blocks - at_block))).to_bytes(BLOCK_BYTES, "big")
-
-
-def _aad_segment(key: ContentKey) -> list[HashedSegment]:
-    if not key.suite.aad:
-        return []
-    assert len(key.suite.aad) <= BLOCK_BYTES  # the only suite that has any has two bytes
-    h, _ = _subkeys(key)
-    padded = _number(key.suite.aad.ljust(BLOCK_BYTES, b"\0"))
-    return [HashedSegment(0, _multiply(_multiply(padded, h), h))]
-
-
-def _subkeys(key: ContentKey) -> tuple[int, int]:
-    """Return H, and E(J0), which is the tag of nothing."""
-    h = AES.new(key.key, AES.MODE_ECB).encrypt(bytes(BLOCK_BYTES))
-    empty: Any = AES.new(key.key, AES.MODE_GCM, nonce=key.iv)
-    return _number(h), _number(empty.digest())
+        """Return what the segment adds to the tag, and end the hash."""
+        return HashedSegment(_blocks(self._end), self._ghash.unmasked(self.digest(), self._hashed_bytes))
 
 
 def _number(block: bytes) -> int:

@@ -21,16 +21,14 @@ from typing import IO, Any
 
 from .algorithms import GCM_MAX_PLAINTEXT_BYTES
 from .bodies import (
-    Declared,
     EncryptingReader,
-    Guard,
     Source,
     check_length,
     declares_digest,
     encrypted_in_spool,
     take_declared,
 )
-from .ciphers import Buffer, ContentKey, updated
+from .ciphers import ContentKey
 from .engine import Engine
 from .envelope_store import CallOptions, EnvelopeStore, Params, RawCall, StoredEnvelope
 from .exceptions import (
@@ -40,7 +38,8 @@ from .exceptions import (
     S3EncryptionClientError,
     UnsupportedOperationError,
 )
-from .ghash import HashedSegment, SegmentHash, combine
+from .ghash import Ghash
+from .segments import Segment
 
 MIN_PART_BYTES = 5 * 1024 * 1024
 MAX_PARTS = 10_000
@@ -59,10 +58,9 @@ class _Part:
     number: int
     params: Params
     lock: threading.Lock = field(default_factory=threading.Lock)
-    guard: Guard = field(default_factory=Guard)
     length: int | None = None
-    offset: int | None = None
-    segment: HashedSegment | None = None
+    # Known when the sizes of all parts before it are.
+    segment: Segment | None = None
     # A part that is held back: its ciphertext.
     held: IO[bytes] | None = None
     # What the caller was told, and what S3 said when the part was really sent.
@@ -70,46 +68,11 @@ class _Part:
     sent: Mapping[str, Any] | None = None
 
 
-class _PartFilter:
-    """Encrypts a part and hashes its ciphertext; at the end, notes the hash with the part if the length is right."""
-
-    def __init__(self, key: ContentKey, part: _Part) -> None:
-        assert part.offset is not None  # nothing is encrypted before it is known
-        self._part = part
-        self._cipher = key.ctr_filter(part.offset)
-        # A later pass makes the same bytes: no need to hash them again.
-        self._hash = SegmentHash(key, part.offset) if part.segment is None else None
-        self._length = 0
-        self.segment: HashedSegment | None = None
-
-    def ready(self, size: int) -> int:
-        return self._cipher.ready(size)
-
-    def update_into(self, data: Buffer, output: memoryview) -> int:
-        made = self._cipher.update_into(data, output)
-        self._length += made
-        if self._hash is not None:
-            self._hash.update(output[:made])
-        return made
-
-    def update(self, data: Buffer) -> bytes:
-        return bytes(updated(self, data))
-
-    def finalize(self) -> bytes:
-        rest = self._cipher.finalize()
-        if self._hash is not None:
-            self._hash.update(rest)
-            self.segment = self._hash.finish()
-            if self._part.length == self._length + len(rest):
-                self._part.segment = self.segment
-        return rest
-
-
 class _Upload:
     """One multipart upload: its key, and its parts."""
 
     def __init__(self, key: ContentKey, stored: StoredEnvelope, params: Params) -> None:
-        self.key = key
+        self.ghash = Ghash(key)
         self.stored = stored
         self.params = params
         self.parts: dict[int, _Part] = {}
@@ -165,13 +128,20 @@ class _Upload:
                 part.length = length
                 self._all_bytes += length
             while (following := self.parts.get(self._known_parts + 1)) is not None and following.length is not None:
-                following.offset = self._known_bytes
+                if following.segment is None:
+                    following.segment = Segment(self.ghash, self._known_bytes, length=following.length)
                 self._known_parts += 1
                 self._known_bytes += following.length
             self._changed.notify_all()
 
-    def wait_for_offset(self, part: _Part, source: Source) -> None:
-        """Wait until the sizes of all parts before this one are known.
+    def _forget_length(self, part: _Part) -> None:
+        # Nothing is encrypted yet, so the part may come again with another length.
+        if part.length is not None:
+            self._all_bytes -= part.length
+            part.length = None
+
+    def segment_of(self, part: _Part, source: Source) -> Segment:
+        """Wait until the sizes of all parts before this one are known, and return where in the object it is.
 
         Raises:
             UnsupportedOperationError: They did not come in time, or the upload was aborted.
@@ -182,9 +152,11 @@ class _Upload:
                 if self._aborted:
                     raise _aborted()
                 if self._known_parts >= part.number - 1:
-                    part.offset = self._known_bytes if part.offset is None else part.offset
-                    return
+                    if part.segment is None:
+                        part.segment = Segment(self.ghash, self._known_bytes)
+                    return part.segment
                 if time.monotonic() >= deadline:
+                    self._forget_length(part)
                     raise UnsupportedOperationError(
                         f"Part {part.number} can't be encrypted before the sizes of all parts before it are known, and "
                         f"part {self._known_parts + 1} did not come in {PART_ORDER_TIMEOUT_SECONDS:.0f} seconds. "
@@ -219,10 +191,11 @@ class _Upload:
             if self._aborted:
                 raise _aborted()
             if self._tag is None:
-                segments = [part.segment for part in self.parts.values() if part.segment is not None]
+                hashed = [part.segment.hashed for part in self.parts.values() if part.segment is not None]
+                segments = [segment for segment in hashed if segment is not None]
                 if (len(segments), len(self.parts)) != (parts, parts):
                     raise UnsupportedOperationError("A part is still on its way; complete the upload after it.")
-                self._tag = combine(self.key, segments, self._known_bytes)
+                self._tag = self.ghash.tag(segments, self._known_bytes)
             return self._tag
 
 
@@ -263,30 +236,20 @@ class MultipartUploads:
         part = upload.part(number, params)
         if source.length is not None:
             upload.set_length(part, source.length)
-        upload.wait_for_offset(part, source)
+        segment = upload.segment_of(part, source)
         with part.lock:
             if source.length is None or source.length < MIN_PART_BYTES or number == MAX_PARTS:
-                return self._spooled(raw_call, upload, part, source, declared)
-            reader = EncryptingReader(
-                source,
-                lambda: _PartFilter(upload.key, part),
-                source.length,
-                declared,
-                part.guard,
-            )
-            part.sent = raw_call("UploadPart", {**params, "Body": reader})
+                spool = encrypted_in_spool(source, segment.new_filter(), declared)
+                return self._send_spool(raw_call, upload, part, spool)
+            part.sent = raw_call("UploadPart", {**params, "Body": EncryptingReader(source, segment, declared)})
             part.etag = part.sent["ETag"]
             return part.sent
 
-    def _spooled(self, raw_call: RawCall, upload: _Upload, part: _Part, source: Source, declared: Declared) -> Any:
-        filter = _PartFilter(upload.key, part)
-        spool = encrypted_in_spool(source, filter, declared, part.guard)
+    def _send_spool(self, raw_call: RawCall, upload: _Upload, part: _Part, spool: IO[bytes]) -> Any:
         length = spool.seek(0, os.SEEK_END)
         spool.seek(0)
         try:
             upload.set_length(part, length)
-            # Only now is this what the part is: a source that did not tell its length may have been refused.
-            part.segment = part.segment or filter.segment
             if length >= MIN_PART_BYTES and part.number < MAX_PARTS:
                 part.sent = raw_call("UploadPart", {**part.params, "Body": spool})
                 part.etag = part.sent["ETag"]
@@ -313,7 +276,7 @@ class MultipartUploads:
                 # Digests of the whole plaintext say nothing about the ciphertext; S3 has those of the parts.
                 kept = {name: value for name, value in params.items() if not declares_digest(name)}
                 if "MpuObjectSize" in kept:
-                    kept["MpuObjectSize"] += upload.key.suite.tag_bytes
+                    kept["MpuObjectSize"] += upload.ghash.key.suite.tag_bytes
                 kept["MultipartUpload"] = {"Parts": parts}
                 upload.completed = raw_call("CompleteMultipartUpload", kept)
             self._envelopes.put_instruction_file(raw_call, upload.stored, upload.params)
@@ -392,7 +355,12 @@ def _check_parts(upload: _Upload, given: list[dict[str, Any]]) -> None:
         )
     for entry in given:
         part = upload.parts[entry["PartNumber"]]
-        if part.segment is None or not part.etag or str(entry.get("ETag", "")).strip('"') != part.etag.strip('"'):
+        if (
+            part.segment is None
+            or part.segment.hashed is None
+            or not part.etag
+            or str(entry.get("ETag", "")).strip('"') != part.etag.strip('"')
+        ):
             raise UnsupportedOperationError(f"Part {part.number} is not uploaded, or its ETag is not the one returned.")
 
 

@@ -7,12 +7,15 @@ import io
 import itertools
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any
 
 from .ciphers import HOLDBACK_BYTES, Buffer, Filter, updated
 
 # What is asked of the network, or of the spool, at a time: big enough for the cipher, small enough to be reused.
 READ_BYTES = 1024 * 1024
+# From this size on, a second thread decrypts what has come while the next piece is on its way.
+_AHEAD_BYTES = 4 * 1024 * 1024
 
 
 class DecryptingStream(io.RawIOBase):
@@ -144,7 +147,7 @@ class DecryptingStream(io.RawIOBase):
 
     def _start(self) -> Iterator[Buffer]:
         if self._release_unverified:
-            return _filtered(self._ciphertext(), self._new_filter(True))
+            return self._filtered(self._ciphertext(), self._new_filter(True))
         if self._ciphertext_length is not None and self._ciphertext_length <= self._buffer_size:
             return iter((self._verified_in_memory(),))
         return self._verified_in_spool()
@@ -152,10 +155,9 @@ class DecryptingStream(io.RawIOBase):
     # --- verification -------------------------------------------------------------------------------------------------
 
     def _verified_in_memory(self) -> bytes:
-        filter = self._new_filter(False)
-        for data in self._ciphertext():
-            filter.update(data)
-        return filter.finalize()
+        # Nothing comes out before the end.
+        *_, plaintext = self._filtered(self._ciphertext(), self._new_filter(False))
+        return bytes(plaintext)
 
     def _verified_in_spool(self) -> Iterator[Buffer]:
         """Yield plaintext in a second pass over the ciphertext, after a first one has verified it."""
@@ -163,11 +165,11 @@ class DecryptingStream(io.RawIOBase):
         spool = self._spool = tempfile.SpooledTemporaryFile(max_size=self._buffer_size)  # noqa: SIM115
         if self._ciphertext_length is not None:
             spool.rollover()
-        for _ in _filtered(self._spooled(spool), self._new_filter(True)):
+        for _ in self._filtered(self._spooled(spool), self._new_filter(True)):
             pass
         spool.seek(0)
         # The second pass verifies again at its end, so that a changed temporary file does not go unnoticed.
-        yield from _filtered(iter(lambda: spool.read(READ_BYTES), b""), self._new_filter(True))
+        yield from self._filtered(iter(lambda: spool.read(READ_BYTES), b""), self._new_filter(True))
         self._release()
 
     def _spooled(self, spool: IO[bytes]) -> Iterator[bytes]:
@@ -181,6 +183,10 @@ class DecryptingStream(io.RawIOBase):
         # The last, empty read makes botocore compare length and checksum before the filter's end releases anything.
         return itertools.chain((first,), iter(lambda: self._body.read(READ_BYTES), b""))
 
+    def _filtered(self, data: Iterator[bytes], filter: Filter) -> Iterator[Buffer]:
+        is_large = self._ciphertext_length is not None and self._ciphertext_length >= _AHEAD_BYTES
+        return (_filtered_behind if is_large else _filtered)(data, filter)
+
     def _release(self) -> None:
         if self._spool is not None:
             self._spool.close()
@@ -190,6 +196,23 @@ class DecryptingStream(io.RawIOBase):
 def _filtered(data: Iterator[bytes], filter: Filter) -> Iterator[Buffer]:
     for piece in data:
         yield updated(filter, piece)
+    yield filter.finalize()
+
+
+def _filtered_behind(data: Iterator[bytes], filter: Filter) -> Iterator[Buffer]:
+    """Do the same, and fetch each piece while a second thread works on the one before it.
+
+    The thread computes only: whatever may block or fail in the network stays with the caller's.
+    """
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        before = None
+        for piece in data:
+            following = pool.submit(updated, filter, piece)
+            if before is not None:
+                yield before.result()
+            before = following
+        if before is not None:
+            yield before.result()
     yield filter.finalize()
 
 

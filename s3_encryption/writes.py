@@ -9,7 +9,6 @@ from typing import Any
 from .bodies import (
     Declared,
     EncryptingReader,
-    Guard,
     Source,
     check_length,
     crc32_of,
@@ -20,6 +19,8 @@ from .ciphers import ContentKey
 from .engine import Engine
 from .envelope_store import CallOptions, EnvelopeStore, Params, RawCall
 from .exceptions import UnsupportedOperationError
+from .ghash import Ghash
+from .segments import Segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,7 @@ class ObjectWriter:
 
 def _large_body(source: Source, key: ContentKey, declared: Declared) -> contextlib.AbstractContextManager[Any]:
     """Return what to send for a large source: from a temporary file, or made while it is sent."""
-    if source.length is None:
-        return encrypted_in_spool(source, key.encryptor(), declared, None)
-    length = key.suite.ciphertext_length(source.length)
-    guard = None if source.immutable else Guard()
-    ahead = source.can_be_read_ahead
-    return contextlib.nullcontext(EncryptingReader(source, key.encryptor, length, declared, guard, ahead=ahead))
+    if source.length is None or not key.suite.authenticated:
+        return encrypted_in_spool(source, key.encryptor(), declared)
+    segment = Segment(Ghash(key), is_whole=True)
+    return contextlib.nullcontext(EncryptingReader(source, segment, declared, ahead=source.can_be_read_ahead))

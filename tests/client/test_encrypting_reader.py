@@ -15,9 +15,11 @@ import pytest
 from support import reference
 
 from s3_encryption.algorithms import AES_GCM, AES_GCM_COMMITTING, AlgorithmSuite
-from s3_encryption.bodies import BLOCK_BYTES, Declared, EncryptingReader, Guard, Source, encrypted_in_spool
+from s3_encryption.bodies import BLOCK_BYTES, Declared, EncryptingReader, Source, encrypted_in_spool
 from s3_encryption.ciphers import ContentKey
 from s3_encryption.exceptions import BodyChangedError, BodyMismatchError
+from s3_encryption.ghash import Ghash
+from s3_encryption.segments import Segment
 
 from .sources import BrokenSource, ChangingSource, ShortReads, Signalled, Unseekable
 
@@ -38,12 +40,17 @@ def body_of(plaintext: bytes, suite: AlgorithmSuite = AES_GCM) -> bytes:
     return reference.gcm_encrypt(key.key, key.iv, plaintext, suite.aad)
 
 
-def reader_of(body: Any, suite: AlgorithmSuite = AES_GCM, guard: Guard | None = None) -> EncryptingReader:
+def whole(suite: AlgorithmSuite = AES_GCM) -> Segment:
+    """Return the segment that is a whole object."""
+    return Segment(Ghash(content_key(suite)), is_whole=True)
+
+
+def reader_of(
+    body: Any, suite: AlgorithmSuite = AES_GCM, segment: Segment | None = None, *, ahead: bool = False
+) -> EncryptingReader:
     """Return a reader of a body, as put_object makes it."""
     source = Source(body)
-    assert source.length is not None
-    length = source.length + 16
-    return EncryptingReader(source, content_key(suite).encryptor, length, Declared(source.length), guard or Guard())
+    return EncryptingReader(source, segment or whole(suite), Declared(source.length), ahead=ahead)
 
 
 def exactly(reader: EncryptingReader, size: int) -> bytes:
@@ -291,13 +298,13 @@ def test_passes_may_end_anywhere(suite: AlgorithmSuite, size: int) -> None:
     assert reader.read() == body_of(DATA, suite)
 
 
-def test_guard_is_shared_by_all_readers_of_a_keystream() -> None:
+def test_segment_is_shared_by_all_readers_of_a_keystream() -> None:
     """A second reader under the same keystream refuses what the first one did not encrypt."""
-    guard = Guard()
-    sent = reader_of(DATA, guard=guard).read()
-    assert reader_of(DATA, guard=guard).read() == sent
+    segment = whole()
+    sent = reader_of(DATA, segment=segment).read()
+    assert reader_of(DATA, segment=segment).read() == sent
     with pytest.raises(BodyChangedError):
-        reader_of(OTHER, guard=guard).read(1)
+        reader_of(OTHER, segment=segment).read(1)
 
 
 # --- large files, which a second thread reads ahead ------------------------------------------------------------------
@@ -309,7 +316,7 @@ LARGE = random.Random("large").randbytes(5 * 2**20 + 77)
 @pytest.mark.parametrize("size", [100_000, 2**20, -1])
 def test_passes_over_a_large_file_are_what_one_encryption_makes(suite: AlgorithmSuite, size: int) -> None:
     """Reading ahead changes nothing, also where a pass ends early."""
-    reader = reader_of(io.BytesIO(LARGE), suite)
+    reader = reader_of(io.BytesIO(LARGE), suite, ahead=True)
     for part in (1, 3 * 2**20, len(reader)):
         assert exactly(reader, part) == body_of(LARGE, suite)[:part]
         reader.seek(0)
@@ -321,7 +328,7 @@ def test_large_file_that_changed_is_refused(tmp_path: Path, position: int) -> No
     """RT-02: a file that was rewritten between two attempts is refused, although it is read ahead."""
     (tmp_path / "source").write_bytes(LARGE)
     with (tmp_path / "source").open("rb") as file, (tmp_path / "source").open("r+b") as writer:
-        reader = reader_of(file)
+        reader = reader_of(file, ahead=True)
         sent = reader.read()
         writer.seek(position)
         writer.write(bytes([LARGE[position] ^ 1]))
@@ -332,7 +339,7 @@ def test_large_file_that_changed_is_refused(tmp_path: Path, position: int) -> No
 def test_reader_that_is_dropped_leaves_no_thread() -> None:
     """A transfer that ends early, by an error of the network, say, does not leave its second thread behind."""
     before = set(threading.enumerate())
-    reader = reader_of(io.BytesIO(LARGE))
+    reader = reader_of(io.BytesIO(LARGE), ahead=True)
     reader.read(1)
     reader.seek(0)
     reader.read(1)
@@ -360,7 +367,7 @@ def test_error_of_the_source_comes_through_for_good(at_read: int) -> None:
 def test_false_declaration_withholds_the_end() -> None:
     """A digest can be compared at the end only: then the last bytes are kept back, so that S3 stores nothing."""
     declared = Declared(len(DATA), {"ContentMD5": "AAAAAAAAAAAAAAAAAAAAAA=="})
-    reader = EncryptingReader(Source(DATA), content_key().encryptor, len(DATA) + 16, declared, Guard())
+    reader = EncryptingReader(Source(DATA), whole(), declared)
     emitted, error = drained(reader, 1000)
     assert isinstance(error, BodyMismatchError)
     assert len(emitted) <= len(DATA) - 1001
@@ -374,7 +381,7 @@ def test_false_declaration_withholds_the_end() -> None:
 def test_spool_holds_what_one_encryption_makes(suite: AlgorithmSuite, length: int) -> None:
     """A source that can be read once is encrypted into a file: ciphertext only (DL-11), and positioned at its start."""
     source = Source(Unseekable(DATA[:length]))
-    with encrypted_in_spool(source, content_key(suite).encryptor(), Declared(), Guard()) as spool:
+    with encrypted_in_spool(source, whole(suite).new_filter(), Declared()) as spool:
         assert spool.tell() == 0
         assert spool.read() == body_of(DATA[:length], suite)
 
@@ -390,7 +397,7 @@ def test_spool_holds_what_one_encryption_makes(suite: AlgorithmSuite, length: in
 )
 def test_spool_checks_what_a_reader_checks(declared: Declared, guarded: bytes, error: type[Exception]) -> None:
     """A plaintext that was declared otherwise, or that another one has used the keystream of, gets no file."""
-    guard = Guard()
-    reader_of(guarded, guard=guard).read()
+    segment = whole()
+    reader_of(guarded, segment=segment).read()
     with pytest.raises(error):
-        encrypted_in_spool(Source(Unseekable(DATA)), content_key().encryptor(), declared, guard)
+        encrypted_in_spool(Source(Unseekable(DATA)), segment.new_filter(), declared)

@@ -12,9 +12,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from support.properties import reproducible
 
 from s3_encryption.algorithms import AES_GCM, AES_GCM_COMMITTING, AlgorithmSuite
-from s3_encryption.bodies import BLOCK_BYTES, Declared, EncryptingReader, Guard, Source
+from s3_encryption.bodies import BLOCK_BYTES, Declared, EncryptingReader, Source
 from s3_encryption.ciphers import ContentKey
 from s3_encryption.exceptions import BodyChangedError, BodyMismatchError
+from s3_encryption.ghash import Ghash
+from s3_encryption.segments import Segment
 
 from .sources import ChangingSource
 
@@ -67,7 +69,7 @@ class ReaderMachine(RuleBasedStateMachine):
         self.key = ContentKey(suite, KEY, suite.fixed_iv or bytes(12))
         self.source = ChangingSource(ORIGINAL)
         source = Source(self.source)
-        self.reader = EncryptingReader(source, self.key.encryptor, LENGTH, Declared(source.length), Guard())
+        self.reader = EncryptingReader(source, Segment(Ghash(self.key), is_whole=True), Declared(source.length))
         self.wire = Wire()
         self.failure: Exception | None = None
 

@@ -18,7 +18,7 @@ from support.properties import reproducible
 
 from s3_encryption.algorithms import AES_GCM, AES_GCM_COMMITTING, AlgorithmSuite
 from s3_encryption.ciphers import ContentKey
-from s3_encryption.ghash import _ONE, HashedSegment, SegmentHash, _multiply, _power, combine
+from s3_encryption.ghash import _ONE, Ghash, HashedSegment, SegmentHash, _multiply, _power
 
 SUITES = (AES_GCM, AES_GCM_COMMITTING)
 suites = pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
@@ -40,7 +40,7 @@ def sealed(key: ContentKey, plaintext: bytes) -> tuple[bytes, bytes]:
 
 def hashed(key: ContentKey, ciphertext: bytes, start: int, stop: int, steps: int = 1) -> HashedSegment:
     """Return the hash of one segment, fed in so many pieces."""
-    segment = SegmentHash(key, start)
+    segment = SegmentHash(Ghash(key), start)
     for step in range(steps):
         segment.update(
             ciphertext[start + (stop - start) * step // steps : start + (stop - start) * (step + 1) // steps]
@@ -55,7 +55,7 @@ def tag_of(key: ContentKey, ciphertext: bytes, cuts: list[int], chance: random.R
     chance.shuffle(spans)
     segments = [hashed(key, ciphertext, start, stop, chance.randint(1, 3)) for start, stop in spans]
     chance.shuffle(segments)
-    return combine(key, segments, len(ciphertext))
+    return Ghash(key).tag(segments, len(ciphertext))
 
 
 # --- published answers ------------------------------------------------------------------------------------------------
@@ -159,8 +159,8 @@ def test_tag_of_nothing_needs_no_segment(suite: AlgorithmSuite) -> None:
     """An empty object has a tag, whether or not an empty segment is given for it."""
     key = content_key(suite)
     _, tag = sealed(key, b"")
-    assert combine(key, [], 0) == tag
-    assert combine(key, [SegmentHash(key, 0).finish()] * 3, 0) == tag
+    assert Ghash(key).tag([], 0) == tag
+    assert Ghash(key).tag([SegmentHash(Ghash(key), 0).finish()] * 3, 0) == tag
 
 
 @suites
@@ -182,7 +182,7 @@ def test_segments_may_be_hashed_by_many_threads(suite: AlgorithmSuite) -> None:
             threads.submit(hashed, key, ciphertext, start, min(start + step, len(DATA)), 3)
             for start in range(0, len(DATA), step)
         ]
-        assert combine(key, [task.result() for task in reversed(tasks)], len(DATA)) == tag
+        assert Ghash(key).tag([task.result() for task in reversed(tasks)], len(DATA)) == tag
 
 
 @suites
@@ -191,9 +191,9 @@ def test_segment_takes_any_buffer(suite: AlgorithmSuite, buffer: type) -> None:
     """Bytes, a bytearray and a memoryview hash alike."""
     key = content_key(suite)
     ciphertext, tag = sealed(key, DATA[:1000])
-    segment = SegmentHash(key, 0)
+    segment = SegmentHash(Ghash(key), 0)
     segment.update(buffer(ciphertext))
-    assert combine(key, [segment.finish()], 1000) == tag
+    assert Ghash(key).tag([segment.finish()], 1000) == tag
 
 
 @suites
@@ -206,11 +206,11 @@ def test_changed_segment_changes_the_tag(suite: AlgorithmSuite) -> None:
     flipped = bytes(byte ^ 1 for byte in ciphertext)
     for number, span in enumerate(spans):
         others = good[:number] + good[number + 1 :]
-        assert combine(key, [*others, hashed(key, flipped, *span)], 100) != tag
-        assert combine(key, others, 100) != tag
-    shifted = SegmentHash(key, 40)
+        assert Ghash(key).tag([*others, hashed(key, flipped, *span)], 100) != tag
+        assert Ghash(key).tag(others, 100) != tag
+    shifted = SegmentHash(Ghash(key), 40)
     shifted.update(ciphertext[64:100])
-    assert combine(key, [*good[:2], shifted.finish()], 100) != tag
+    assert Ghash(key).tag([*good[:2], shifted.finish()], 100) != tag
 
 
 @pytest.mark.parametrize("length", [2**32, 2**36 - 32], ids=["4-GiB", "longest"])
@@ -222,7 +222,7 @@ def test_lengths_of_real_objects_are_hashed_as_64_bit_numbers(length: int) -> No
     # The hash of zeros is zero, so that only the length and the mask are left of the tag.
     expected = polynomial_product(length * 8, h) ^ nothing
     end = HashedSegment(length // 16, 0)
-    assert combine(key, [end], length) == expected.to_bytes(16, "big")
+    assert Ghash(key).tag([end], length) == expected.to_bytes(16, "big")
 
 
 # --- the field --------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ CORE = (
     "algorithms",
     "ciphers",
     "ghash",
+    "segments",
     "keywrap",
     "keyrings",
     "fields",

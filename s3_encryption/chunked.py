@@ -1,0 +1,97 @@
+"""The aws-chunked encoding of encrypted bodies: the body in chunks, its checksum behind it.
+
+Over TLS botocore sends bodies so, and copies each chunk several times on the way. This makes the same encoding without
+a copy: the blocks of an ``EncryptingReader`` go to the socket as they are, and their checksum is computed where they
+are encrypted.
+
+The format: https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming-trailers.html
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Generator
+from typing import Any
+
+from botocore.httpchecksum import AwsChunkedWrapper
+
+from .bodies import BLOCK_BYTES, Crc32, EncryptingReader
+from .ciphers import Buffer
+
+_CRC32_TRAILER = b"x-amz-checksum-crc32"
+_CRC32_TEXT_BYTES = 8
+
+
+class ChunkedBody:
+    """An encrypted body in chunks of BLOCK_BYTES, with a CRC-32 of the ciphertext behind them: what urllib3 reads.
+
+    Its length can be told beforehand, so it needs no chunks of HTTP's own around it.
+    """
+
+    def __init__(self, reader: EncryptingReader) -> None:
+        self._reader = reader
+        self._pieces = self._new_pass()
+
+    def __len__(self) -> int:
+        full, rest = divmod(len(self._reader), BLOCK_BYTES)
+        framing = full * len(_frame(BLOCK_BYTES)) + (len(_frame(rest)) if rest else 0)
+        return len(self._reader) + framing + len(_end(bytes(_CRC32_TEXT_BYTES)))
+
+    def read(self, size: int | None = -1) -> Buffer:
+        """Return the next piece, whatever its size: urllib3 sends what it gets. Nothing at the end only."""
+        return next(self._pieces, b"")
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go back to the start, the only place that botocore goes to."""
+        if (offset, whence) != (0, 0):
+            raise ValueError("an aws-chunked body can be read again from its start only")
+        self._pieces.close()
+        self._reader.rewind()
+        self._pieces = self._new_pass()
+        return 0
+
+    def signal_transferring(self) -> None:
+        """Pass on what s3transfer says to its bodies."""
+        self._reader.signal_transferring()
+
+    def signal_not_transferring(self) -> None:
+        """Pass on what s3transfer says to its bodies."""
+        self._reader.signal_not_transferring()
+
+    def _new_pass(self) -> Generator[Buffer, None, None]:
+        crc = Crc32()
+        left, left_in_chunk = len(self._reader), 0
+        before = b""
+        for block in self._reader.blocks(crc.update):
+            rest = memoryview(block)
+            while rest:
+                if not left_in_chunk:
+                    left_in_chunk = min(BLOCK_BYTES, left)
+                    left -= left_in_chunk
+                    yield b"%s%x\r\n" % (before, left_in_chunk)
+                    before = b"\r\n"
+                piece, rest = rest[:left_in_chunk], rest[left_in_chunk:]
+                left_in_chunk -= len(piece)
+                yield piece
+        yield before + _end(base64.b64encode(crc.digest()))
+
+
+def _frame(size: int) -> bytes:
+    return b"%x\r\n\r\n" % size
+
+
+def _end(checksum: bytes) -> bytes:
+    return b"0\r\n%s:%s\r\n\r\n" % (_CRC32_TRAILER, checksum)
+
+
+def chunked(request: dict[str, Any]) -> dict[str, Any]:
+    """Return the request to make instead of one of botocore's: the same, where its body is not an encrypted one."""
+    body = request.get("body")
+    if type(body) is not AwsChunkedWrapper:
+        return request
+    reader, trailer = getattr(body, "_raw", None), getattr(body, "_checksum_name", "")
+    if not isinstance(reader, EncryptingReader) or trailer != _CRC32_TRAILER.decode():
+        return request
+    replacement = ChunkedBody(reader)
+    headers = {name: value for name, value in request["headers"].items() if name != "Transfer-Encoding"}
+    return {**request, "body": replacement, "headers": {**headers, "Content-Length": str(len(replacement))}}

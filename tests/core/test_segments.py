@@ -1,0 +1,125 @@
+"""Segments: each pass makes the ciphertext of one-shot AES-GCM, and no other plaintext meets the same keystream."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import reference
+from support.properties import reproducible
+
+from s3_encryption.algorithms import AES_GCM, AES_GCM_COMMITTING, AlgorithmSuite
+from s3_encryption.ciphers import ContentKey
+from s3_encryption.exceptions import BodyChangedError
+from s3_encryption.ghash import Ghash
+from s3_encryption.segments import Segment
+
+BLOCK_BYTES = 64 * 1024
+DATA = random.Random("segments").randbytes(4 * BLOCK_BYTES + 77)
+suites = pytest.mark.parametrize("suite", [AES_GCM, AES_GCM_COMMITTING], ids=lambda suite: suite.name)
+
+
+def content_key(suite: AlgorithmSuite = AES_GCM) -> ContentKey:
+    """Return a content key with the IV that the suite demands, or any other."""
+    return ContentKey(suite, bytes(range(32)), suite.fixed_iv or bytes(range(12)))
+
+
+def whole(suite: AlgorithmSuite = AES_GCM, length: int | None = None) -> Segment:
+    """Return the segment that is a whole object."""
+    return Segment(Ghash(content_key(suite)), length=length, is_whole=True)
+
+
+def encrypted(segment: Segment, plaintext: bytes) -> bytes:
+    """Return what one pass of a segment makes of a plaintext, given in blocks."""
+    filter = segment.new_filter()
+    blocks = [plaintext[start : start + BLOCK_BYTES] for start in range(0, len(plaintext), BLOCK_BYTES)]
+    return b"".join([filter.update(block) for block in blocks] + [filter.finalize()])
+
+
+def changed_at(position: int) -> bytes:
+    """Return the data with one flipped bit."""
+    changed = bytearray(DATA)
+    changed[position] ^= 1 << position % 8
+    return bytes(changed)
+
+
+@suites
+@pytest.mark.parametrize("length", [0, 1, 15, 16, 17, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, len(DATA)])
+def test_whole_object_is_what_one_encryption_makes(suite: AlgorithmSuite, length: int) -> None:
+    """Each pass gives ciphertext and tag of AES-GCM, and as many bytes as it announced."""
+    key, segment = content_key(suite), whole(suite)
+    expected = reference.gcm_encrypt(key.key, key.iv, DATA[:length], suite.aad)
+    for _ in range(3):
+        assert encrypted(segment, DATA[:length]) == expected
+    assert segment.ciphertext_length(length) == len(expected)
+
+
+@suites
+@settings(reproducible, max_examples=60)
+@given(cuts=st.lists(st.integers(0, len(DATA)), max_size=4), seed=st.integers(0, 2**32))
+def test_segments_in_any_order_make_one_object(suite: AlgorithmSuite, cuts: list[int], seed: int) -> None:
+    """Segments at any offsets, encrypted in any order, give ciphertext and tag of one encryption."""
+    key = content_key(suite)
+    ghash = Ghash(key)
+    bounds = [0, *sorted(cuts), len(DATA)]
+    segments = [(Segment(ghash, start), start, stop) for start, stop in zip(bounds, bounds[1:], strict=False)]
+    random.Random(seed).shuffle(segments)
+    pieces = {(start, stop): encrypted(segment, DATA[start:stop]) for segment, start, stop in segments}
+    hashed = [segment.hashed for segment, _, _ in segments if segment.hashed is not None]
+    body = b"".join(pieces[span] for span in sorted(pieces)) + ghash.tag(hashed, len(DATA))
+    assert body == reference.gcm_encrypt(key.key, key.iv, DATA, suite.aad)
+
+
+@pytest.mark.parametrize("position", [0, 1, 15, 16, 1000, BLOCK_BYTES - 1, BLOCK_BYTES, len(DATA) - 1])
+def test_every_flipped_bit_is_refused_before_its_block_is_let_out(position: int) -> None:
+    """The filter raises at the changed block, and not later; what it lets out before is what went out before."""
+    segment = whole()
+    sent = encrypted(segment, DATA)
+    filter, out = segment.new_filter(), b""
+    changed = changed_at(position)
+    with pytest.raises(BodyChangedError, match="start the upload again"):
+        for start in range(0, len(changed), BLOCK_BYTES):
+            out += filter.update(changed[start : start + BLOCK_BYTES])
+        filter.finalize()
+    assert out == sent[: position // BLOCK_BYTES * BLOCK_BYTES]
+
+
+@pytest.mark.parametrize("other", [b"", DATA[:1], DATA[:BLOCK_BYTES], DATA[:-1], DATA + b"\0", DATA + DATA])
+def test_other_lengths_are_refused(other: bytes) -> None:
+    """A plaintext that begins like the first one and is shorter or longer is another one."""
+    segment = whole()
+    encrypted(segment, DATA)
+    with pytest.raises(BodyChangedError):
+        encrypted(segment, other)
+    assert encrypted(segment, DATA) == encrypted(whole(), DATA)
+
+
+@pytest.mark.parametrize("other", [b"", DATA[:BLOCK_BYTES], DATA[:-1], DATA + b"\0"])
+def test_announced_length_is_kept(other: bytes) -> None:
+    """A segment that was given a length takes no other plaintext, and the right one afterwards."""
+    segment = whole(length=len(DATA))
+    with pytest.raises(BodyChangedError):
+        encrypted(segment, other)
+    if not other or len(other) % BLOCK_BYTES == 0:
+        assert encrypted(segment, DATA) == encrypted(whole(), DATA)
+
+
+def test_what_was_never_encrypted_may_still_be_anything() -> None:
+    """After a pass that was cut off, the rest may change: it goes out once only."""
+    segment = whole()
+    segment.new_filter().update(DATA[:BLOCK_BYTES])
+    other = changed_at(BLOCK_BYTES)
+    assert encrypted(segment, other) == encrypted(whole(), other)
+    with pytest.raises(BodyChangedError):
+        encrypted(segment, DATA)
+
+
+def test_blocks_are_told_apart_by_their_place() -> None:
+    """Two blocks that change places are another plaintext."""
+    segment = whole()
+    first, second, rest = DATA[:BLOCK_BYTES], DATA[BLOCK_BYTES : 2 * BLOCK_BYTES], DATA[2 * BLOCK_BYTES :]
+    encrypted(segment, first + second + rest)
+    with pytest.raises(BodyChangedError):
+        encrypted(segment, second + first + rest)
