@@ -286,6 +286,10 @@ class _ReusedMemory:
         return next(self._blocks)[:size] if 0 < size <= BLOCK_BYTES else _fresh_memory(size)
 
 
+class SmallBody(io.BytesIO):
+    """A small body, ready to be sent: not worth the question whether it may be ("Expect: 100-continue")."""
+
+
 class EncryptingReader(io.RawIOBase):
     """The Body that botocore reads: the ciphertext of a source, made while it is read.
 

@@ -1,8 +1,8 @@
-"""The aws-chunked encoding of encrypted bodies: the body in chunks, its checksum behind it.
+"""How encrypted bodies go out: small ones at once, large ones in chunks with a checksum behind them (aws-chunked).
 
-Over TLS botocore sends bodies so, and copies each chunk several times on the way. This makes the same encoding without
-a copy: the blocks of an ``EncryptingReader`` go to the socket as they are, and their checksum is computed where they
-are encrypted.
+Over TLS botocore sends large bodies in chunks, and copies each several times on the way. This makes the same encoding
+without a copy: the blocks of an ``EncryptingReader`` go to the socket as they are, and their checksum is computed where
+they are encrypted.
 
 The format: https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming-trailers.html
 """
@@ -10,12 +10,12 @@ The format: https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming-trai
 from __future__ import annotations
 
 import base64
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import Any
 
 from botocore.httpchecksum import AwsChunkedWrapper
 
-from .bodies import BLOCK_BYTES, Crc32, EncryptingReader
+from .bodies import BLOCK_BYTES, Crc32, EncryptingReader, SmallBody
 from .ciphers import Buffer
 
 _CRC32_TRAILER = b"x-amz-checksum-crc32"
@@ -84,14 +84,20 @@ def _end(checksum: bytes) -> bytes:
     return b"0\r\n%s:%s\r\n\r\n" % (_CRC32_TRAILER, checksum)
 
 
-def chunked(request: dict[str, Any]) -> dict[str, Any]:
+def sendable(request: dict[str, Any]) -> dict[str, Any]:
     """Return the request to make instead of one of botocore's: the same, where its body is not an encrypted one."""
-    body = request.get("body")
-    if type(body) is not AwsChunkedWrapper:
+    body, headers = request.get("body"), request.get("headers", {})
+    source = getattr(body, "_raw", None) if type(body) is AwsChunkedWrapper else body
+    if isinstance(source, SmallBody):
+        content = source.getvalue() if body is source else body
+        return {**request, "body": content, "headers": _without("Expect", headers)}
+    trailer = getattr(body, "_checksum_name", "")
+    if body is source or not isinstance(source, EncryptingReader) or trailer != _CRC32_TRAILER.decode():
         return request
-    reader, trailer = getattr(body, "_raw", None), getattr(body, "_checksum_name", "")
-    if not isinstance(reader, EncryptingReader) or trailer != _CRC32_TRAILER.decode():
-        return request
-    replacement = ChunkedBody(reader)
-    headers = {name: value for name, value in request["headers"].items() if name != "Transfer-Encoding"}
-    return {**request, "body": replacement, "headers": {**headers, "Content-Length": str(len(replacement))}}
+    replacement = ChunkedBody(source)
+    length = {"Content-Length": str(len(replacement))}
+    return {**request, "body": replacement, "headers": {**_without("Transfer-Encoding", headers), **length}}
+
+
+def _without(unwanted: str, headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name != unwanted}

@@ -273,7 +273,7 @@ class _GrowingBuffer:
 
     def __init__(self, announced_bytes: int) -> None:
         self._announced = announced_bytes
-        self._capacity = min(announced_bytes, _FIRST_BUFFER_BYTES)
+        self._capacity = max(0, min(announced_bytes, _FIRST_BUFFER_BYTES))
         # Zeroed pages are not touched before they are written, and getvalue() shares them: nothing is copied.
         self._file = io.BytesIO(bytes(self._capacity))
         self._written = 0

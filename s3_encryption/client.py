@@ -19,7 +19,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import HTTPClientError
 
 from .algorithms import CommitmentPolicy
-from .chunked import chunked
+from .chunked import sendable
 from .clients import kms_keyring, make_s3_client
 from .copies import MANAGED_COPIES_KEEP_METADATA, ObjectCopier
 from .engine import Engine, check_switch
@@ -175,7 +175,7 @@ class S3EncryptionClient(_Client):
             return operator.attrgetter(operation.handle)(self._handlers)(super()._make_api_call, params)
 
     def _make_request(self, operation_model: Any, request_dict: dict[str, Any], request_context: Any) -> Any:
-        return super()._make_request(operation_model, chunked(request_dict), request_context)
+        return super()._make_request(operation_model, sendable(request_dict), request_context)
 
     # --- what boto3 adds to the operations ----------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from botocore.exceptions import ClientError
 
 from . import envelope as envelopes
+from .bodies import SmallBody
 from .envelope import Envelope
 from .exceptions import (
     ConfigurationError,
@@ -140,7 +141,7 @@ class EnvelopeStore:
         own = {
             "Bucket": params["Bucket"],
             "Key": stored.instruction_file_key,
-            "Body": bytearray(stored.instruction_file),
+            "Body": SmallBody(stored.instruction_file),
             "Metadata": {envelopes.INSTRUCTION_FILE_MARKER: ""},
         }
         raw_call("PutObject", {**repeated, **own})

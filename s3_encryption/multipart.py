@@ -22,6 +22,7 @@ from typing import IO, Any
 from .algorithms import GCM_MAX_PLAINTEXT_BYTES
 from .bodies import (
     EncryptingReader,
+    SmallBody,
     Source,
     check_length,
     declares_digest,
@@ -299,7 +300,7 @@ class MultipartUploads:
         entries = [_as_sent(number, upload.parts[number].sent) for number in sorted(upload.parts)]
         if last.held is None:
             number = last.number + 1
-            tag_part = {**last.params, **_checksum(upload), "PartNumber": number, "Body": bytearray(tag)}
+            tag_part = {**last.params, **_checksum(upload), "PartNumber": number, "Body": SmallBody(tag)}
             entries.append(_as_sent(number, raw_call("UploadPart", tag_part)))
         return entries
 
@@ -308,11 +309,10 @@ class MultipartUploads:
         upload = self._uploads.get(params["UploadId"])
         if upload is not None:
             upload.abort()
-        response = raw_call("AbortMultipartUpload", params)
-        if upload is not None:
+            # Whatever S3 will say: nobody goes on, and another attempt to abort needs no key.
             self._forget(params["UploadId"])
             upload.close()
-        return response
+        return raw_call("AbortMultipartUpload", params)
 
     def upload_part_copy(self, raw_call: RawCall, params: Params) -> Any:
         """Refuse to copy foreign bytes into an encrypted upload; leave other uploads alone."""

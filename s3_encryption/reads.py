@@ -306,15 +306,24 @@ class _Window:
         return min(max(0, self._inner.ready(size) - self._skip_bytes), self._left)
 
     def update_into(self, data: Buffer, output: memoryview) -> int:
-        piece = self.update(data)
+        wanted = self._wanted(data)
+        if not self._skip_bytes and self._inner.ready(len(wanted)) == len(output):
+            # All that comes out fits.
+            self._left -= len(output)
+            return self._inner.update_into(wanted, output)
+        piece = self._cut(self._inner.update(wanted))
         output[: len(piece)] = piece
         return len(piece)
 
     def update(self, data: Buffer) -> bytes:
-        if self._input_left is not None:
-            data = memoryview(data)[: self._input_left]
-            self._input_left -= len(data)
-        return self._cut(self._inner.update(data))
+        return self._cut(self._inner.update(self._wanted(data)))
+
+    def _wanted(self, data: Buffer) -> Buffer:
+        if self._input_left is None:
+            return data
+        data = memoryview(data)[: self._input_left]
+        self._input_left -= len(data)
+        return data
 
     def finalize(self) -> bytes:
         rest = self._cut(self._inner.finalize())

@@ -111,12 +111,13 @@ class DecryptingStream(io.RawIOBase):
             # The caller wants it all in memory anyway, so no spool is needed.
             self._pieces = iter(())
             return self._verified_in_memory()
-        rest = io.BytesIO()
-        rest.write(self._take())
-        for piece in self._started():
-            rest.write(piece)
+        first = self._take() or next(self._started(), b"")
         # Shares its memory with the buffer, where b"".join() would hold everything twice.
-        return rest.getvalue()
+        whole = io.BytesIO(bytes(first))
+        whole.seek(len(first))
+        for piece in self._started():
+            whole.write(piece)
+        return whole.getvalue()
 
     def _read_exactly(self, size: int) -> bytes:
         parts = []

@@ -156,7 +156,7 @@ class Download:
             check = _Sink(_Nowhere(), key.decryptor(release_unverified=True), spool)
             self._fetch_ranges(check, head, key)
             spool.seek(0)
-            out = _Sink(sink, key.decryptor(release_unverified=True))
+            out = _Sink(_Copies(sink), key.decryptor(release_unverified=True))
             while piece := spool.read(READ_BYTES):
                 out.write(piece)
             out.finish()
@@ -205,23 +205,37 @@ class _Progress:
 
 
 class _Sink:
-    """What s3transfer writes ciphertext to, in order: decrypts it and passes it on."""
+    """What s3transfer writes ciphertext to, in order: decrypts it and passes it on, in memory that is used again."""
 
     def __init__(self, target: Any, filter: Filter, spool: IO[bytes] | None = None) -> None:
         self._target = target
         self._filter = filter
         self._spool = spool
+        self._memory = memoryview(b"")
         self.last = b""
 
     def write(self, data: bytes) -> None:
         if self._spool is not None:
             self._spool.write(data)
-        # Bytes of its own for each write: a caller's object may keep them.
-        self._target.write(self._filter.update(data))
+        size = self._filter.ready(len(data))
+        if size > len(self._memory):
+            self._memory = memoryview(bytearray(size))
+        self._target.write(self._memory[: self._filter.update_into(data, self._memory[:size])])
 
     def finish(self) -> None:
         self.last = self._filter.finalize()
         self._target.write(self.last)
+
+
+class _Copies:
+    """A file-like object of a caller's: what it is given is bytes, and it may keep them."""
+
+    def __init__(self, fileobj: Any) -> None:
+        self._fileobj = fileobj
+
+    def write(self, data: Buffer) -> None:
+        """Write a copy."""
+        self._fileobj.write(bytes(data))
 
 
 class _Nowhere:

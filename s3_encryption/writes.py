@@ -9,6 +9,7 @@ from typing import Any
 from .bodies import (
     Declared,
     EncryptingReader,
+    SmallBody,
     Source,
     check_length,
     crc32_of,
@@ -61,13 +62,12 @@ class ObjectWriter:
     def _small_body(self, key: ContentKey, plaintext: bytes, params: Params) -> Params:
         """Return the parameters of a body that is encrypted at once.
 
-        Its checksum goes into a header: botocore would put it behind the body, in chunks. And it is a bytearray: before
-        bytes, botocore would ask the server for leave ("Expect: 100-continue") and wait for the answer.
+        Its checksum goes into a header: botocore would put it behind the body, in chunks.
         """
-        body = bytearray(key.encrypt(plaintext))
+        body = key.encrypt(plaintext)
         algorithm = params.get("ChecksumAlgorithm", "CRC32" if self.adds_crc32 else None)
         crc32 = {"ChecksumCRC32": crc32_of(body)} if algorithm == "CRC32" else {}
-        return {"Body": body, **crc32}
+        return {"Body": SmallBody(body), **crc32}
 
 
 def _large_body(source: Source, key: ContentKey, declared: Declared) -> contextlib.AbstractContextManager[Any]:

@@ -15,7 +15,6 @@ import pytest
 
 from s3_encryption.bodies import BLOCK_BYTES, SMALL_BODY_BYTES, Declared, Source, check_length, take_declared
 from s3_encryption.exceptions import (
-    BodyChangedError,
     BodyMismatchError,
     ConfigurationError,
     ConfigurationTypeError,

@@ -12,7 +12,7 @@ from support import reference
 
 from s3_encryption.algorithms import AES_GCM
 from s3_encryption.bodies import BLOCK_BYTES, Declared, EncryptingReader, Source
-from s3_encryption.chunked import ChunkedBody, chunked
+from s3_encryption.chunked import ChunkedBody, sendable
 from s3_encryption.ciphers import ContentKey
 from s3_encryption.exceptions import BodyChangedError
 from s3_encryption.ghash import Ghash
@@ -108,7 +108,7 @@ def test_only_encrypted_bodies_with_a_crc32_are_replaced() -> None:
     other = AwsChunkedWrapper(reader_of(DATA), Crc32Checksum, "x-amz-checksum-sha256")
     for body in (theirs, other, DATA, None, reader_of(DATA)):
         request = {"body": body, "headers": {"Transfer-Encoding": "chunked"}}
-        assert chunked(request) is request
+        assert sendable(request) is request
 
 
 def test_large_put_over_tls_goes_out_with_its_length_and_a_checksum(s3_over_tls: StrictWorld) -> None:
