@@ -1,4 +1,4 @@
-"""The examples' own S3 and KMS, and the examples themselves: as they are, and with plain boto3 in the client's place."""
+"""The examples, as they are and with plain boto3 in the client's place, and an S3 and KMS for them."""
 
 from __future__ import annotations
 
