@@ -89,6 +89,11 @@ def _csv_rows(file: Any) -> list[list[str]]:
         return list(csv.reader(lines))
 
 
+def _unpacked(file: Any) -> bytes:
+    with lzma.open(file) as unpacked:
+        return unpacked.read()
+
+
 def _zip_members(file: Any) -> list[bytes]:
     with zipfile.ZipFile(file) as archive:
         return [archive.read(name) for name in reversed(archive.namelist())]
@@ -107,7 +112,7 @@ READERS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "pyarrow.csv.read_csv": ("csv", lambda file: pyarrow.csv.read_csv(file).to_pydict()),
     "polars.read_csv": ("csv", lambda file: pl.read_csv(file).to_dict(as_series=False)),
     "csv": ("csv.gz", _csv_rows),
-    "lzma": ("csv.xz", lambda file: lzma.LZMAFile(file).read()),
+    "lzma": ("csv.xz", _unpacked),
     "pickle": ("pickle", pickle.load),
 }
 # These seek: the index of what they read is at its end.
