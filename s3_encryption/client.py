@@ -34,7 +34,14 @@ from .exceptions import (
 from .files import open_object
 from .keyrings import AesKeyring, Keyring, RsaKeyring
 from .multipart import MultipartUploads
-from .operations import CALL_PARAMETERS, EXTRA_PARAMETERS, PRESIGNED_WARNING, UNSAFE_PRESIGNED, decision, validate
+from .operations import (
+    CALL_PARAMETERS,
+    EXTRA_PARAMETERS,
+    PRESIGNED_WARNING,
+    decision,
+    is_unsafe_to_presign,
+    validate,
+)
 from .reads import ObjectReader, ReadOptions
 from .transfer import Download, FullReader
 from .writes import ObjectWriter
@@ -303,7 +310,7 @@ class S3EncryptionClient(_Client):
         HttpMethod: str | None = None,
     ) -> Any:
         """Return a presigned URL for a read, which yields ciphertext; URLs for writes are refused."""
-        if ClientMethod in UNSAFE_PRESIGNED:
+        if is_unsafe_to_presign(ClientMethod, self.meta):
             raise _presigned_refused(ClientMethod)
         if ClientMethod == "get_object":
             warnings.warn(PRESIGNED_WARNING, stacklevel=2)
