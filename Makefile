@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 LINTED := s3_encryption tests examples benchmarks setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-core fuzz attack lint format types interop bench build clean
+.PHONY: help install demo test test-core fuzz soak attack lint format types interop bench build clean
 
 ## help: list the targets
 help:
@@ -40,6 +40,11 @@ attack: $(READY)
 ## fuzz: fuzz the parsers for FUZZ_SECONDS (60) each, and print how many inputs were tried
 fuzz: $(READY)
 	$(BIN)/python tests/fuzz
+
+## soak: mixed work by many threads over a bad network for SOAK_SECONDS (60); says what came of it
+soak: $(READY)
+	# One arena: with one for each thread, memory that was freed would look like memory that is kept.
+	MALLOC_ARENA_MAX=1 $(BIN)/python tests/soak
 
 ## lint: check style and formatting
 lint: $(READY)
