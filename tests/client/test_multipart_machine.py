@@ -170,7 +170,7 @@ class UploadMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("steps", [6, 15])
-def test_no_two_plaintexts_go_out_under_one_upload(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+def test_kv_07_no_two_plaintexts_go_out_under_one_upload(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """KV-07: whatever fails and is repeated, each byte of the object goes out in one form only, and it opens."""
     monkeypatch.setattr(multipart, "MIN_PART_BYTES", MINIMUM)
     monkeypatch.setattr(multipart, "PART_ORDER_TIMEOUT_SECONDS", 0.0)

@@ -134,7 +134,7 @@ class ReaderMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("steps", [5, 30])
-def test_no_two_plaintexts_go_out_under_one_keystream(steps: int) -> None:
+def test_kv_07_no_two_plaintexts_go_out_under_one_keystream(steps: int) -> None:
     """KV-07: whatever botocore reads and whatever happens to the source, a keystream byte meets one plaintext byte."""
     run_state_machine_as_test(
         ReaderMachine, settings=settings(reproducible, max_examples=150, stateful_step_count=steps)

@@ -329,7 +329,7 @@ def test_keyring_must_be_one(value: Any) -> None:
         Engine(keyring=value)
 
 
-def test_engine_can_not_be_changed() -> None:
+def test_cf_04_engine_can_not_be_changed() -> None:
     """CF-04: what was checked at construction stays as it was."""
     engine = Engine(keyring=AesKeyring(AES_KEY))
     for name in SWITCHES:
