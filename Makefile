@@ -4,10 +4,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-LINTED := s3_encryption tests examples benchmarks setup.py
+LINTED := s3_encryption tests examples benchmarks docs setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-core fuzz soak attack lint format types interop bench build clean
+.PHONY: help install demo test test-core fuzz soak attack lint format types interop bench docs-operations build clean
 
 ## help: list the targets
 help:
@@ -67,6 +67,10 @@ interop: $(READY)
 ## bench: measure speed and memory beside plain boto3 and AWS's own client, over a local server (needs a C compiler)
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+## docs-operations: write docs/operations.md, from the tables that the client goes by
+docs-operations: $(READY)
+	$(BIN)/python docs/operations_page.py > docs/operations.md
 
 ## build: build wheel and sdist into dist/
 build: $(READY)

@@ -108,7 +108,7 @@ _WITH_CONTENT: Mapping[str, Operation] = {
         "What was not encrypted is not encrypted by being copied: download it and write it anew.",
     ),
     "SelectObjectContent": Operation("protect", reason="S3 can't query what it can't read. Get the object instead."),
-    "PutObjectAnnotation": Operation("protect", reason="It would store the annotation unencrypted."),
+    "PutObjectAnnotation": Operation("protect", reason="It would be stored unencrypted. Put the text into an object."),
     # Streams that are not the content of an object.
     "GetObjectAnnotation": Operation("pass", note="An annotation is as whoever wrote it left it: not encrypted."),
     "GetObjectTorrent": Operation("pass", note="It is a torrent of the ciphertext."),
