@@ -11,8 +11,8 @@ from s3_encryption.operations import DECISIONS, METHODS, OPERATIONS, Operation
 _INTRODUCTION = """\
 # Operations
 
-What `S3EncryptionClient` does with every operation of S3, and with every method that boto3 adds to them. An operation of
-a later botocore, which is not on this page, is refused if it could carry content, and passes otherwise.
+What `S3EncryptionClient` does with every operation of S3, and with every method that boto3 adds to them. An operation
+of a later botocore, which is not on this page, is refused if it could carry content, and passes otherwise.
 """
 _PASSED_INTRODUCTION = "These say and store nothing about the content of objects: they do what they do in boto3."
 
