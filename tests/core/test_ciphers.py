@@ -215,6 +215,13 @@ def test_rg_11_gcm_range_stops_at_its_limit(suite: AlgorithmSuite) -> None:
 
 
 @gcm_suites
+def test_rg_11_gcm_range_may_be_the_last_byte(suite: AlgorithmSuite) -> None:
+    """RG-11: the very last byte that GCM encrypts can be read by itself."""
+    last_block = AES.new(KEY, AES.MODE_ECB).encrypt(content_key(suite).iv + b"\xff" * 4)
+    assert in_pieces(content_key(suite).ctr_filter(2**36 - 32 - 1), bytes(1), 16) == last_block[-1:]
+
+
+@gcm_suites
 @pytest.mark.parametrize("offset", [-1, 2**36 - 32, 2**36 - 31, 2**40])
 def test_rg_11_gcm_range_outside_its_limit_is_refused(suite: AlgorithmSuite, offset: int) -> None:
     """RG-11: no filter is made for an offset at which no genuine object has plaintext."""

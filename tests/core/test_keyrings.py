@@ -242,8 +242,8 @@ WEAK_RSA_KEYS = {
     "1024 bits": RSA.import_key(SMALL_RSA_KEY),
     "exponent 1": RSA.construct((RSA_KEY.n, 1), consistency_check=False),
     "exponent 3": RSA.construct((RSA_KEY.n, 3), consistency_check=False),
-    "even exponent": RSA.construct((RSA_KEY.n, 65538), consistency_check=False),
-    "even modulus": RSA.construct((RSA_KEY.n + 1, 65537), consistency_check=False),
+    "even exponent": RSA.construct((RSA_KEY.n, 65540), consistency_check=False),
+    "even modulus": RSA.construct((RSA_KEY.n - 1, 65537), consistency_check=False),
 }
 
 
