@@ -35,7 +35,7 @@ test-core: $(READY)
 
 ## attack: run the attacks, and say how much was tried
 attack: $(READY)
-	$(BIN)/python -m pytest -q tests/attacks
+	PYTHONPATH=tests $(BIN)/python -m pytest -q -p attacks.tally
 
 ## fuzz: fuzz the parsers for FUZZ_SECONDS (60) each, and print how many inputs were tried
 fuzz: $(READY)

@@ -11,11 +11,16 @@ from client.worlds import KEY, StrictWorld
 from support.encoder import Encoder, Kind, Stored
 from support.strict_s3 import StoredObject
 
+from s3_encryption.algorithms import CommitmentPolicy
 from s3_encryption.exceptions import DecryptionError, S3EncryptionClientSecurityError
 
 from . import counts
 from .witness import MARKER
 
+WRITING_POLICIES = {
+    "V2": CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT,
+    "V3": CommitmentPolicy.REQUIRE_ENCRYPT_ALLOW_DECRYPT,
+}
 Refusal = type[Exception] | tuple[type[Exception], ...]
 
 
@@ -84,6 +89,15 @@ class Bucket:
         stored = self.encoder.write(kind, plaintext, **how)
         self.put(stored)
         return stored
+
+    def write_ours(self, kind: Kind, plaintext: bytes = MARKER, **params: Any) -> Stored:
+        """Store an object as the library itself writes it, and return it."""
+        self.writer(kind).put_object(**self.world.object_at(), Body=plaintext, **params)
+        return self.get()
+
+    def writer(self, kind: Kind, **options: Any) -> Any:
+        """Return a client that writes and reads the format of a kind."""
+        return self.client(kind, commitment_policy=WRITING_POLICIES[kind.format], **options)
 
     def _path(self, key: str) -> str:
         return f"/{self.world.bucket}/{key}"

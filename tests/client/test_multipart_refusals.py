@@ -1,11 +1,9 @@
-"""Multipart uploads that go wrong: lists of parts, unknown uploads, failures of S3, and what is changed at rest."""
+"""Multipart uploads that go wrong: lists of parts, unknown uploads, and failures of S3."""
 
 from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,8 +12,6 @@ from support.servers import Answer, Fault, refusal
 from s3_encryption import (
     AesKeyring,
     BodyChangedError,
-    CommitmentPolicy,
-    DecryptionError,
     LegacyWriteWarning,
     MetadataTooLargeError,
     UnsupportedOperationError,
@@ -23,29 +19,14 @@ from s3_encryption import (
 )
 
 from .opened import stored_plaintext
-from .uploads import DATA, MIN_PART_BYTES, Upload, policies, uploaded
+from .uploads import DATA, MIN_PART_BYTES, Upload, uploaded
 from .worlds import AES_KEY, KEY, StrictWorld, error_of
 
-Parts = list[dict[str, Any]]
 PERMANENTLY = 20
 SMALL = 100
-SECOND = slice(MIN_PART_BYTES, 2 * MIN_PART_BYTES)
 
 
 # --- lists of parts ---------------------------------------------------------------------------------------------------
-
-WRONG_LISTS: dict[str, Callable[[Parts], Parts]] = {
-    "none": lambda parts: [],
-    "first-missing": lambda parts: parts[1:],
-    "last-missing": lambda parts: parts[:-1],
-    "one-too-many": lambda parts: [*parts, {"PartNumber": 3, "ETag": '"00"'}],
-    "twice": lambda parts: [*parts, parts[-1]],
-    "reversed": lambda parts: parts[::-1],
-    "other-etag": lambda parts: [parts[0], {**parts[1], "ETag": '"00"'}],
-    "swapped-etags": lambda parts: [{**parts[0], "ETag": parts[1]["ETag"]}, {**parts[1], "ETag": parts[0]["ETag"]}],
-    "no-etag": lambda parts: [parts[0], {"PartNumber": 2}],
-    "no-number": lambda parts: [parts[0], {"ETag": parts[1]["ETag"]}],
-}
 
 
 def test_completion_without_a_list_is_refused(s3: StrictWorld) -> None:
@@ -315,37 +296,3 @@ def test_abort_that_s3_refused_can_be_called_again(s3: StrictWorld) -> None:
         upload.send(2, b"more")
     upload.abort()
     assert (s3.stored_keys(), s3.server.uploads) == ([], {})
-
-
-# --- at rest ----------------------------------------------------------------------------------------------------------
-
-
-def assert_refused_after(s3: StrictWorld, client: Any, *changes: Callable[[bytes], bytes]) -> None:
-    """Change what is stored, in each of the ways: reading must fail before anything is released."""
-    path = f"/{s3.bucket}/{KEY}"
-    original = s3.server.objects[path]
-    for change in changes:
-        s3.server.objects[path] = replace(original, body=change(original.body))
-        assert s3.server.objects[path].body != original.body
-        body = client.get_object(**s3.object_at())["Body"]
-        with pytest.raises(DecryptionError):
-            body.read(1)
-    s3.server.objects[path] = original
-    assert client.get_object(**s3.object_at())["Body"].read() == DATA[: 2 * MIN_PART_BYTES + 1000]
-
-
-def reordered(*numbers: int) -> Callable[[bytes], bytes]:
-    """Return a change that puts the parts of these numbers in a row."""
-    edges = [0, MIN_PART_BYTES, 2 * MIN_PART_BYTES, None]
-    return lambda body: b"".join(body[edges[number - 1] : edges[number]] for number in numbers)
-
-
-def flipped(position: int) -> Callable[[bytes], bytes]:
-    """Return a change of one bit."""
-
-    def change(body: bytes) -> bytes:
-        changed = bytearray(body)
-        changed[position] ^= 1
-        return bytes(changed)
-
-    return change

@@ -6,15 +6,12 @@ cases.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import random
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from Crypto.Cipher import AES
-from Crypto.PublicKey.RSA import RsaKey
 from support import reference
 from support.encoder import (
     AES_KEY,
@@ -23,7 +20,6 @@ from support.encoder import (
     CBC_KINDS,
     GCM,
     GCM_KINDS,
-    RSA_KEY,
     V1_AES,
     V1_KINDS,
     V2_AES,
@@ -41,16 +37,14 @@ from support.encoder import (
     to_base64,
 )
 from support.fake_kms import KMS_KEY_ARN, FakeKmsError
-from support.known_answers import wycheproof
-from support.reading import finish_at_once, in_pieces, pieces, read, read_body, read_with_file
+from support.reading import finish_at_once, in_pieces, read, read_with_file
 
 from s3_encryption.algorithms import CommitmentPolicy
 from s3_encryption.ciphers import ContentKey
 from s3_encryption.engine import Engine
-from s3_encryption.envelope import merge, parse
+from s3_encryption.envelope import parse
 from s3_encryption.exceptions import (
     DecryptionError,
-    EncryptionContextMismatchError,
     InvalidEnvelopeError,
     KeyCommitmentError,
     KeyringMismatchError,
@@ -58,7 +52,6 @@ from s3_encryption.exceptions import (
     S3EncryptionClientError,
     S3EncryptionClientSecurityError,
 )
-from s3_encryption.keyrings import AesKeyring, KmsKeyring, RsaKeyring
 
 PLAINTEXT = bytes(range(61))
 LEGACY: dict[str, Any] = {
@@ -109,12 +102,6 @@ def fingerprint(error: BaseException) -> tuple[object, ...]:
 
 
 UNIFORM = fingerprint(DecryptionError())
-
-
-# --- ciphertext -------------------------------------------------------------------------------------------------------
-
-
-# --- swaps ------------------------------------------------------------------------------------------------------------
 
 
 # --- metadata, field by field -----------------------------------------------------------------------------------------
