@@ -70,6 +70,11 @@ class Bucket:
         headers = {f"x-amz-meta-{name}": text for name, text in stored.metadata.items()}
         self.put_raw(key, stored.body, headers)
 
+    def put_changed(self, stored: Stored, field: str, text: str | None) -> None:
+        """Store an object with another value of one field, or without the field, and count it."""
+        counts.tried(counts.METADATA_MUTATIONS)
+        self.put(stored.changed(field, text))
+
     def put_raw(self, key: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         """Store a body with headers."""
         self.world.server.objects[self._path(key)] = StoredObject(body, '"etag"', headers or {})
