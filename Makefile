@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 LINTED := s3_encryption tests examples benchmarks docs setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-core fuzz soak attack lint format types interop bench docs-operations build clean
+.PHONY: help install demo test test-core fuzz soak attack lint format types interop bench docs-operations docs build clean
 
 ## help: list the targets
 help:
@@ -71,6 +71,10 @@ bench: $(READY)
 ## docs-operations: write docs/operations.md, from the tables that the client goes by
 docs-operations: $(READY)
 	$(BIN)/python docs/operations_page.py > docs/operations.md
+
+## docs: build the guide into build/docs
+docs: $(READY)
+	$(BIN)/mkdocs build --strict --quiet --config-file .ci/mkdocs.yml
 
 ## build: build wheel and sdist into dist/
 build: $(READY)
