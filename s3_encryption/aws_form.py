@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
@@ -20,9 +21,7 @@ from .engine import check_switch
 from .exceptions import ConfigurationError, ConfigurationTypeError, shown
 from .keyrings import Keyring
 
-_BOTO3_NAMES = {"filename": "Filename", "fileobj": "Fileobj", "bucket": "Bucket", "key": "Key"}
-_SIZES = ("multipart_threshold", "multipart_chunksize")
-_TRANSFER_ARGUMENTS = frozenset({*_BOTO3_NAMES.values(), "ExtraArgs", "Callback", "Config"})
+_BOTO3_NAMES = frozenset({"Filename", "Fileobj", "Bucket", "Key", "ExtraArgs", "Callback", "Config"})
 
 
 class AlgorithmSuite(enum.Enum):
@@ -136,25 +135,34 @@ class AwsForm:
         return self
 
     def upload_file(self, *args: Any, **options: Any) -> None:
-        """Upload a file; also with lower-case names, part sizes and parameters of ``put_object`` as keywords."""
-        self._upload("upload_file", ("filename", "bucket", "key", *_SIZES), args, options)
+        """Upload a file; also with names in lower case, part sizes, and parameters of ``put_object`` as keywords."""
+        upload = super().upload_file  # type: ignore[misc]
+        upload(**_for_boto3(upload, _file_form, args, options))
 
     def upload_fileobj(self, *args: Any, **options: Any) -> None:
-        """Upload a file-like object; also with lower-case names, a part size and parameters of ``put_object``."""
-        self._upload("upload_fileobj", ("fileobj", "bucket", "key", _SIZES[1]), args, options)
-
-    def _upload(self, method: str, names: tuple[str, ...], args: tuple[Any, ...], options: dict[str, Any]) -> None:
-        # Its fourth argument is a number, boto3's is ExtraArgs.
-        if any(isinstance(argument, int) for argument in args[3:]):
-            options.update(zip(names, args, strict=False))
-            args = ()
-        getattr(super(), method)(*args, **_as_for_boto3(options))
+        """Upload a file-like object, in the same forms as ``upload_file``; it is left open."""
+        upload = super().upload_fileobj  # type: ignore[misc]
+        named = _for_boto3(upload, _fileobj_form, args, options)
+        upload(**{**named, "Fileobj": _Lent(named["Fileobj"])})
 
     def _make_api_call(self, operation_name: str, api_params: dict[str, Any]) -> Any:
         if operation_name == "UploadPart" and "IsLastPart" in api_params:
             # Which part is the last is found out here.
             api_params = {name: value for name, value in api_params.items() if name != "IsLastPart"}
         return super()._make_api_call(operation_name, api_params)  # type: ignore[misc]
+
+
+class _Lent:
+    """A file-like object that its borrower can't close."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def close(self) -> None:
+        """Leave it open."""
 
 
 _New = TypeVar("_New", bound=Callable[..., Any])
@@ -183,14 +191,29 @@ def _with_form(cls: type) -> type:
     return type(cls.__name__, (AwsForm, cls), {"__module__": cls.__module__, "__doc__": cls.__doc__})
 
 
-def _as_for_boto3(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keywords of an upload as boto3 has them."""
-    named = {_BOTO3_NAMES.get(name, name): value for name, value in options.items()}
-    sizes = {name: named.pop(name) for name in _SIZES if name in named}
-    extra = {name: named.pop(name) for name in named.keys() - _TRANSFER_ARGUMENTS}
-    if extra:
-        named["ExtraArgs"] = {**(named.get("ExtraArgs") or {}), **extra}
-    given = {name: size for name, size in sizes.items() if size is not None}
-    if given:
-        named["Config"] = TransferConfig(**given)
-    return named
+def _for_boto3(upload: Any, form: Callable[..., dict[str, Any]], args: Any, options: Any) -> dict[str, Any]:
+    """Return the arguments of an upload by boto3's names, in whichever of the two forms they were given."""
+    # The fourth argument is a number here, and a dict there.
+    if options.keys() & _BOTO3_NAMES or any(isinstance(argument, Mapping) for argument in args[3:]):
+        return inspect.signature(upload).bind(*args, **options).arguments
+    return form(*args, **options)
+
+
+def _file_form(
+    filename: Any,
+    bucket: str,
+    key: str,
+    multipart_threshold: int | None = None,
+    multipart_chunksize: int | None = None,
+    **extra: Any,
+) -> dict[str, Any]:
+    sizes = {"multipart_threshold": multipart_threshold, "multipart_chunksize": multipart_chunksize}
+    config = TransferConfig(**{name: size for name, size in sizes.items() if size is not None})
+    return {"Filename": filename, "Bucket": bucket, "Key": key, "ExtraArgs": extra, "Config": config}
+
+
+def _fileobj_form(
+    fileobj: Any, bucket: str, key: str, multipart_chunksize: int | None = None, **extra: Any
+) -> dict[str, Any]:
+    named = _file_form(fileobj, bucket, key, None, multipart_chunksize, **extra)
+    return {"Fileobj": named.pop("Filename"), **named}
