@@ -4,10 +4,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-LINTED := s3_encryption tests examples benchmarks setup.py
+LINTED := s3_encryption tests examples benchmarks docs setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-core fuzz attack lint format types interop bench build clean
+.PHONY: help install demo test test-core fuzz soak attack lint format types interop bench docs-operations docs build clean
 
 ## help: list the targets
 help:
@@ -35,11 +35,16 @@ test-core: $(READY)
 
 ## attack: run the attacks, and say how much was tried
 attack: $(READY)
-	$(BIN)/python -m pytest -q tests/attacks
+	PYTHONPATH=tests $(BIN)/python -m pytest -q -p attacks.tally
 
 ## fuzz: fuzz the parsers for FUZZ_SECONDS (60) each, and print how many inputs were tried
 fuzz: $(READY)
 	$(BIN)/python tests/fuzz
+
+## soak: mixed work by many threads over a bad network for SOAK_SECONDS (60); says what came of it
+soak: $(READY)
+	# One arena: with one for each thread, memory that was freed would look like memory that is kept.
+	MALLOC_ARENA_MAX=1 $(BIN)/python tests/soak
 
 ## lint: check style and formatting
 lint: $(READY)
@@ -62,6 +67,14 @@ interop: $(READY)
 ## bench: measure speed and memory beside plain boto3 and AWS's own client, over a local server (needs a C compiler)
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+## docs-operations: write docs/operations.md, from the tables that the client goes by
+docs-operations: $(READY)
+	$(BIN)/python docs/operations_page.py > docs/operations.md
+
+## docs: build the guide into build/docs
+docs: $(READY)
+	$(BIN)/mkdocs build --strict --quiet --config-file .ci/mkdocs.yml
 
 ## build: build wheel and sdist into dist/
 build: $(READY)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import _environment as _environment
 from ._version import __version__
 from .algorithms import CommitmentPolicy
+from .aws_form import AlgorithmSuite, InstructionFileConfig, S3EncryptionClientConfig
 from .client import S3EncryptionClient
 from .exceptions import (
     BodyChangedError,
@@ -30,6 +31,7 @@ from .session import S3EncryptionSession
 
 __all__ = [
     "AesKeyring",
+    "AlgorithmSuite",
     "BodyChangedError",
     "BodyMismatchError",
     "CipherStateError",
@@ -39,6 +41,7 @@ __all__ = [
     "DataKey",
     "DecryptionError",
     "EncryptionContextMismatchError",
+    "InstructionFileConfig",
     "InvalidEnvelopeError",
     "KeyCommitmentError",
     "Keyring",
@@ -51,6 +54,7 @@ __all__ = [
     "PolicyError",
     "RsaKeyring",
     "S3EncryptionClient",
+    "S3EncryptionClientConfig",
     "S3EncryptionClientError",
     "S3EncryptionClientSecurityError",
     "S3EncryptionSession",

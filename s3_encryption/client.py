@@ -19,7 +19,11 @@ from botocore.client import BaseClient
 from botocore.exceptions import HTTPClientError
 
 from .algorithms import CommitmentPolicy
+<<<<<<< HEAD
 from .chunked import sendable
+=======
+from .aws_form import takes_aws_form
+>>>>>>> main
 from .clients import kms_keyring, make_s3_client
 from .copies import MANAGED_COPIES_KEEP_METADATA, ObjectCopier
 from .engine import Engine, check_switch
@@ -35,7 +39,14 @@ from .exceptions import (
 from .files import open_object
 from .keyrings import AesKeyring, Keyring, RsaKeyring
 from .multipart import MultipartUploads
-from .operations import CALL_PARAMETERS, EXTRA_PARAMETERS, PRESIGNED_WARNING, UNSAFE_PRESIGNED, decision, validate
+from .operations import (
+    CALL_PARAMETERS,
+    EXTRA_PARAMETERS,
+    PRESIGNED_WARNING,
+    decision,
+    is_unsafe_to_presign,
+    validate,
+)
 from .reads import ObjectReader, ReadOptions
 from .transfer import Download, FullReader
 from .writes import ObjectWriter
@@ -90,6 +101,7 @@ class S3EncryptionClient(_Client):
             temporary file.
         envelope_location: Where new envelopes go: "metadata", or "instruction_file" (an object of its own beside it).
         instruction_file_suffix: What is added to an object's key to name its instruction file.
+        ignore_instruction_files: Read envelopes from metadata only, unless a call names InstructionFileSuffix.
 
     Raises:
         ConfigurationError: An option is wrong, or options contradict each other. Nothing has been sent.
@@ -100,6 +112,7 @@ class S3EncryptionClient(_Client):
     _handlers: Handlers
     _call_defaults: Params
 
+    @takes_aws_form
     def __new__(
         cls,
         client: Any = None,
@@ -120,11 +133,12 @@ class S3EncryptionClient(_Client):
         buffer_size: int = DEFAULT_BUFFER_SIZE,
         envelope_location: str = "metadata",
         instruction_file_suffix: str = DEFAULT_INSTRUCTION_FILE_SUFFIX,
+        ignore_instruction_files: bool = False,
         **client_options: Any,
     ) -> Any:
         keys = {"keyring": keyring, "kms_key_id": kms_key_id, "aes_key": aes_key, "rsa_key": rsa_key}
         _check_one_key(keys)
-        envelopes = _envelope_store(envelope_location, instruction_file_suffix)
+        envelopes = _envelope_store(envelope_location, instruction_file_suffix, ignore_instruction_files)
         read_options = _read_options(
             buffer_size=buffer_size,
             enable_unauthenticated_ranges=enable_unauthenticated_ranges,
@@ -307,7 +321,7 @@ class S3EncryptionClient(_Client):
         HttpMethod: str | None = None,
     ) -> Any:
         """Return a presigned URL for a read, which yields ciphertext; URLs for writes are refused."""
-        if ClientMethod in UNSAFE_PRESIGNED:
+        if is_unsafe_to_presign(ClientMethod, self.meta):
             raise _presigned_refused(ClientMethod)
         if ClientMethod == "get_object":
             warnings.warn(PRESIGNED_WARNING, stacklevel=2)
@@ -361,11 +375,14 @@ def _adds_crc32(client: Any) -> bool:
     return getattr(client.meta.config, "request_checksum_calculation", None) == "when_supported"
 
 
-def _envelope_store(location: object, suffix: str) -> EnvelopeStore:
+def _envelope_store(location: object, suffix: str, ignored: bool) -> EnvelopeStore:
     if location not in _ENVELOPE_LOCATIONS or not isinstance(location, str):
         raise ConfigurationError(f"envelope_location must be one of {_ENVELOPE_LOCATIONS}, not {shown(location)}.")
     check_suffix(suffix)
-    return EnvelopeStore(location, suffix)
+    check_switch("ignore_instruction_files", ignored)
+    if ignored and location == "instruction_file":
+        raise ConfigurationError('ignore_instruction_files contradicts envelope_location="instruction_file".')
+    return EnvelopeStore(location, suffix, ignored)
 
 
 def _read_options(**options: Any) -> ReadOptions:

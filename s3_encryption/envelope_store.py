@@ -91,6 +91,7 @@ class EnvelopeStore:
 
     location: str
     suffix: str
+    ignores_instruction_files: bool = False
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -158,7 +159,8 @@ class EnvelopeStore:
         """
         names = envelopes.envelope_fields(metadata).keys()
         elsewhere = call.instruction_file_suffix is not None
-        if not elsewhere and (envelopes.has_envelope(metadata) or not envelopes.may_have_instruction_file(names)):
+        complete = envelopes.has_envelope(metadata) or not envelopes.may_have_instruction_file(names)
+        if not elsewhere and (complete or self.ignores_instruction_files):
             return envelopes.parse(metadata)
         key = params["Key"] + self._suffix(call)
         body = _instruction_file(raw_call, key, params)

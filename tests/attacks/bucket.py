@@ -11,11 +11,16 @@ from client.worlds import KEY, StrictWorld
 from support.encoder import Encoder, Kind, Stored
 from support.strict_s3 import StoredObject
 
+from s3_encryption.algorithms import CommitmentPolicy
 from s3_encryption.exceptions import DecryptionError, S3EncryptionClientSecurityError
 
 from . import counts
 from .witness import MARKER
 
+WRITING_POLICIES = {
+    "V2": CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT,
+    "V3": CommitmentPolicy.REQUIRE_ENCRYPT_ALLOW_DECRYPT,
+}
 Refusal = type[Exception] | tuple[type[Exception], ...]
 
 
@@ -65,6 +70,11 @@ class Bucket:
         headers = {f"x-amz-meta-{name}": text for name, text in stored.metadata.items()}
         self.put_raw(key, stored.body, headers)
 
+    def put_changed(self, stored: Stored, field: str, text: str | None) -> None:
+        """Store an object with another value of one field, or without the field, and count it."""
+        counts.tried(counts.METADATA_MUTATIONS)
+        self.put(stored.changed(field, text))
+
     def put_raw(self, key: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         """Store a body with headers."""
         self.world.server.objects[self._path(key)] = StoredObject(body, '"etag"', headers or {})
@@ -84,6 +94,15 @@ class Bucket:
         stored = self.encoder.write(kind, plaintext, **how)
         self.put(stored)
         return stored
+
+    def write_ours(self, kind: Kind, plaintext: bytes = MARKER, **params: Any) -> Stored:
+        """Store an object as the library itself writes it, and return it."""
+        self.writer(kind).put_object(**self.world.object_at(), Body=plaintext, **params)
+        return self.get()
+
+    def writer(self, kind: Kind, **options: Any) -> Any:
+        """Return a client that writes and reads the format of a kind."""
+        return self.client(kind, commitment_policy=WRITING_POLICIES[kind.format], **options)
 
     def _path(self, key: str) -> str:
         return f"/{self.world.bucket}/{key}"

@@ -1,10 +1,9 @@
-"""Fixtures of the attacks, the search for leaks after each of them, and the count of what was tried."""
+"""Fixtures of the attacks, and the search for leaks after each of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from client.conftest import (
@@ -22,9 +21,7 @@ from client.worlds import StrictWorld
 from support import in_memory
 from support.strict_s3 import StrictS3
 
-from . import counts
 from .bucket import Bucket
-from .rows import rows_in_name
 from .witness import Witness
 
 __all__ = [
@@ -38,10 +35,6 @@ __all__ = [
     "s3_over_tls",
     "strict_world",
 ]
-
-_DIRECTORY = Path(__file__).parent
-_rows_run: set[str] = set()
-_tests_run: set[str] = set()
 
 
 @pytest.fixture(autouse=True)
@@ -69,22 +62,3 @@ def bucket(memory_world: StrictWorld) -> Iterator[Bucket]:
     yield Bucket(memory_world)
     memory_world.close_clients()
     memory_world.server.reset()
-
-
-# --- the count --------------------------------------------------------------------------------------------------------
-
-
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Note which rows had a test that passed."""
-    path, _, name = report.nodeid.partition("::")
-    if report.when == "call" and report.passed and Path(path).parent.name == _DIRECTORY.name:
-        _tests_run.add(report.nodeid)
-        _rows_run.update(rows_in_name(name))
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print how much was tried."""
-    if counts.is_anything_tried():
-        terminalreporter.section("attacks")
-        for line in counts.lines(tests=len(_tests_run), rows=len(_rows_run)):
-            terminalreporter.write_line(line)

@@ -26,8 +26,3 @@ def lines(tests: int, rows: int) -> list[str]:
     numbers = {"tests": tests, "rows of the catalogue": rows, **COUNTS}
     width = max(len(f"{number:,}") for number in numbers.values())
     return [f"{number:>{width},} {name}" for name, number in numbers.items()]
-
-
-def is_anything_tried() -> bool:
-    """Return whether any attack ran."""
-    return any(COUNTS.values())

@@ -46,13 +46,13 @@ ROWS = {
 }
 ALL_ROWS = frozenset(f"{table}-{number}" for table, numbers in ROWS.items() for number in numbers.split())
 
-_ROW = r"[A-Z][A-Z0-9]-\d\d"
+ROW = r"[A-Z][A-Z0-9]-\d\d"
 
 
 def rows_in_name(name: str) -> list[str]:
     """Return the rows that a test's name begins with."""
     found = re.match(r"test_((?:[a-z][a-z0-9]_\d\d_)+)", name)
-    return [] if found is None else re.findall(_ROW, found[1].upper().replace("_", "-"))
+    return [] if found is None else re.findall(ROW, found[1].upper().replace("_", "-"))
 
 
 @functools.cache
@@ -68,4 +68,4 @@ def _rows_of(path: Path) -> Iterator[str]:
             yield from rows_in_name(node.name)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             # Ids of cases; a docstring only speaks of rows, and has a sentence behind the id.
-            yield from re.findall(rf"^({_ROW})(?:-[\w.+-]*)?$", node.value)
+            yield from re.findall(rf"^({ROW})(?:-[\w.+-]*)?$", node.value)

@@ -58,7 +58,7 @@ _SHOWN_CLASSES = (
 # Left out: the names of events and of their handlers, ten for each call, with nothing of what is passed to them.
 _LEVELS = {None: logging.DEBUG, "botocore.hooks": logging.INFO}
 # Botocore logs whole bodies; of such a text the ends are kept, where plaintext would begin and end.
-_KEPT_CHARACTERS = 64 * 1024
+_KEPT_CHARACTERS = 8 * 1024
 
 
 class Witness(logging.Handler):

@@ -47,6 +47,22 @@ class ChangingSource(io.RawIOBase):
         return piece
 
 
+class Huge(ChangingSource):
+    """A source of a length that it only says it has; reading it is a mistake."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__(b"")
+        self._length = length
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._position = self._length + offset if whence == io.SEEK_END else offset
+        return self._position
+
+    def read(self, size: int | None = -1) -> bytes:
+        assert size == 0  # which only asks whether the transfer goes on
+        return b""
+
+
 class ShortReads(io.BytesIO):
     """A seekable source that returns less than it is asked for."""
 

@@ -25,7 +25,7 @@ def both_bodies(s3: StrictWorld, content: bytes, format: str, mode: str) -> tupl
 @pytest.mark.parametrize("format", ["V2", "V2-CBC"])
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("idiom", IDIOMS)
-def test_body_is_read_as_boto3s(s3: StrictWorld, idiom: str, mode: str, format: str) -> None:
+def test_st_01_st_02_st_07_body_is_read_as_boto3s(s3: StrictWorld, idiom: str, mode: str, format: str) -> None:
     """A way of reading comes to the same result, or the same class of error, as with plain boto3 (ST-01, ST-07)."""
     ours, boto3s = both_bodies(s3, IDIOMS[idiom].content, format, mode)
     expected = outcome(IDIOMS[idiom].read, boto3s)

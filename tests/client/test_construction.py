@@ -179,7 +179,7 @@ def test_unusable_key_is_refused(quiet: StrictWorld, options: dict[str, Any], er
 
 
 @pytest.mark.parametrize(("options", "error"), WRONG_OPTIONS)
-def test_wrong_option_is_refused(quiet: StrictWorld, options: dict[str, Any], error: type[Exception]) -> None:
+def test_cf_05_wrong_option_is_refused(quiet: StrictWorld, options: dict[str, Any], error: type[Exception]) -> None:
     """An option of a wrong type or value, or an unknown one, is refused at construction (CF-05)."""
     with pytest.raises(error) as caught:
         attempt(quiet, options)
@@ -188,14 +188,14 @@ def test_wrong_option_is_refused(quiet: StrictWorld, options: dict[str, Any], er
 
 @pytest.mark.parametrize("value", ["False", "True", 1, 0, None], ids=repr)
 @pytest.mark.parametrize("name", SWITCHES)
-def test_switch_that_is_no_bool_is_refused(quiet: StrictWorld, name: str, value: object) -> None:
+def test_cf_05_switch_that_is_no_bool_is_refused(quiet: StrictWorld, name: str, value: object) -> None:
     """A truthy "False" must not turn a safeguard off (CF-05)."""
     with pytest.raises(ConfigurationTypeError, match=name):
         attempt(quiet, {name: value})
 
 
 @pytest.mark.parametrize(("keyring", "options"), CONTRADICTIONS)
-def test_contradicting_options_are_refused(quiet: StrictWorld, keyring: Any, options: dict[str, Any]) -> None:
+def test_cf_02_contradicting_options_are_refused(quiet: StrictWorld, keyring: Any, options: dict[str, Any]) -> None:
     """Options that can't hold together are refused at construction, not at the first write (CF-02)."""
     with pytest.raises(ConfigurationError) as caught:
         attempt(quiet, {"keyring": keyring, **options})
@@ -219,7 +219,7 @@ def test_botocores_own_complaint_comes_through() -> None:
 # --- client= ----------------------------------------------------------------------------------------------------------
 
 
-def test_encrypting_client_is_not_wrapped_again(quiet: StrictWorld) -> None:
+def test_al_04_encrypting_client_is_not_wrapped_again(quiet: StrictWorld) -> None:
     """Two layers of encryption would make objects that nobody else can read (AL-04)."""
     with pytest.raises(ConfigurationError, match="twice"):
         S3EncryptionClient(quiet.client(), aes_key=AES_KEY)
@@ -387,7 +387,7 @@ def test_misuse_is_answered_as_by_boto3(s3: StrictWorld, call: Callable[[Any], A
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps], ids=["copy", "deepcopy", "pickle"])
-def test_client_is_not_copied(s3: StrictWorld, copied: Callable[[Any], Any]) -> None:
+def test_lk_07_client_is_not_copied(s3: StrictWorld, copied: Callable[[Any], Any]) -> None:
     """A copy would be another client of default settings, so there is none (LK-07)."""
     with pytest.raises(TypeError, match="pickled or copied"):
         copied(s3.client())

@@ -207,7 +207,9 @@ def test_source_may_be_a_version(moto: World, kind: str) -> None:
 @pytest.mark.parametrize("arguments", [{}, REPLACE], ids=["COPY", "REPLACE"])
 @pytest.mark.parametrize("location", LOCATIONS)
 @pytest.mark.parametrize("way", ["copy_object", "copy"])
-def test_plaintext_source_stays_plaintext(moto: World, way: str, location: str, arguments: dict[str, Any]) -> None:
+def test_al_07_plaintext_source_stays_plaintext(
+    moto: World, way: str, location: str, arguments: dict[str, Any]
+) -> None:
     """AL-07: S3 copies what it has; a plaintext object is copied as boto3 does it, and refused when it is read."""
     moto.plain.put_object(**moto.object_at(), Body=SMALL)
     client = moto.client(envelope_location=location)

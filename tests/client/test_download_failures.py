@@ -111,7 +111,7 @@ MODES: dict[str, dict[str, Any]] = {"memory": {}, "spool": {"buffer_size": 1}}
 @policies
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("change", CHANGES)
-def test_changed_object_leaves_the_target_untouched(
+def test_dl_01_changed_object_leaves_the_target_untouched(
     s3: StrictWorld, target: Path, change: str, size: int, policy: CommitmentPolicy
 ) -> None:
     """DL-01: the old content stays, no other file is left, and the error names the object."""
@@ -123,7 +123,7 @@ def test_changed_object_leaves_the_target_untouched(
     assert_untouched(target)
 
 
-def test_changed_object_leaves_the_target_untouched_when_streamed(s3: StrictWorld, target: Path) -> None:
+def test_dl_01_changed_object_leaves_the_target_untouched_when_streamed(s3: StrictWorld, target: Path) -> None:
     """DL-01: where plaintext may be released before it is verified, a file still gets its name only after that."""
     for size in SIZES:
         client = stored(s3, size, enable_delayed_authentication=True)
@@ -178,7 +178,7 @@ def test_failure_of_kms_leaves_the_target_untouched(s3: StrictWorld, kms: FakeKm
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_plaintext_under_way_is_private(s3: StrictWorld, target: Path, size: int) -> None:
+def test_dl_05_plaintext_under_way_is_private(s3: StrictWorld, target: Path, size: int) -> None:
     """DL-05: until it is verified it has a random name beside the target, which nobody else may read."""
     client, seen = stored(s3, size), list[tuple[str, int]]()
 
@@ -208,7 +208,7 @@ def replaced_during(s3: StrictWorld, method: str) -> None:
 
 
 @ways
-def test_object_that_is_replaced_between_ranges_is_refused(s3: StrictWorld, target: Path, way: str) -> None:
+def test_dl_07_rg_10_object_that_is_replaced_between_ranges_is_refused(s3: StrictWorld, target: Path, way: str) -> None:
     """DL-07, RG-10: all ranges are of one object; that it is gone is said as boto3 says it."""
     errors = []
     for client in (s3.plain, s3.client()):
@@ -309,7 +309,7 @@ class BrokenTarget:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("size", SIZES)
-def test_error_of_the_target_comes_through(s3: StrictWorld, size: int, mode: str) -> None:
+def test_dl_04_error_of_the_target_comes_through(s3: StrictWorld, size: int, mode: str) -> None:
     """DL-04: what writing raises is raised."""
     with pytest.raises(OSError, match="no space left"):
         stored(s3, size, **MODES[mode]).download_fileobj(s3.bucket, KEY, BrokenTarget())
@@ -329,7 +329,7 @@ def test_error_of_the_callback_comes_through(s3: StrictWorld, target: Path, size
         assert_untouched(target)
 
 
-def test_interruption_leaves_the_target_untouched(s3: StrictWorld, target: Path) -> None:
+def test_dl_04_er_05_interruption_leaves_the_target_untouched(s3: StrictWorld, target: Path) -> None:
     """DL-04: Ctrl-C in the middle comes through, and nothing is left behind (ER-05)."""
 
     def callback(amount: int) -> None:

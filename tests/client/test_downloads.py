@@ -88,7 +88,7 @@ def stored(s3: StrictWorld, size: int, **options: Any) -> Any:
 @pytest.mark.parametrize("options", [{}, {"buffer_size": 1}], ids=["memory", "spool"])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("way", ["download_file", "download_fileobj"])
-def test_download_of_any_size_is_the_plaintext(
+def test_dl_02_up_22_download_of_any_size_is_the_plaintext(
     s3: StrictWorld, tmp_path: Path, way: str, size: int, options: dict[str, Any]
 ) -> None:
     """DL-02, UP-22: sizes around the threshold, on both sides of the tag; Callback counts exactly the plaintext."""
@@ -360,7 +360,7 @@ def test_body_of_memory_is_filled(s3: StrictWorld) -> None:
     assert target.getvalue() == b"before" + DATA[: CHUNK + 1000]
 
 
-def test_downloads_to_one_target_do_not_mix(s3: StrictWorld, tmp_path: Path) -> None:
+def test_dl_08_downloads_to_one_target_do_not_mix(s3: StrictWorld, tmp_path: Path) -> None:
     """DL-08: of several downloads to one file, the last complete one wins, whole."""
     client = s3.client()
     contents = [bytes([number]) * (CHUNK + number) for number in range(1, 4)]

@@ -198,7 +198,7 @@ def assert_refused(reader: EncryptingReader, sent: bytes, kind: type[Exception] 
 
 @suites
 @pytest.mark.parametrize("position", POSITIONS)
-def test_changed_source_is_refused(suite: AlgorithmSuite, position: int) -> None:
+def test_rt_05_changed_source_is_refused(suite: AlgorithmSuite, position: int) -> None:
     """RT-05: of a second plaintext no byte goes out, so that no two ciphertexts have their plaintexts' difference."""
     source = ChangingSource(DATA)
     reader = reader_of(source, suite)
@@ -220,7 +220,7 @@ def test_nothing_is_emitted_from_the_changed_block_on(position: int) -> None:
 
 
 @suites
-def test_difference_of_what_went_out_tells_nothing(suite: AlgorithmSuite) -> None:
+def test_rt_04_difference_of_what_went_out_tells_nothing(suite: AlgorithmSuite) -> None:
     """RT-04: a naive reader would send P1 xor K and P2 xor K; here the XOR of the attempts is zero."""
     source = ChangingSource(DATA)
     reader = reader_of(source, suite)

@@ -95,7 +95,7 @@ def test_object_with_foreign_letter_case_is_read(s3: StrictWorld, format: str) -
 
 
 @pytest.mark.parametrize("format", ["V2", "V3", "V2-CBC"])
-def test_answer_is_in_terms_of_the_plaintext(s3: StrictWorld, format: str) -> None:
+def test_al_11_answer_is_in_terms_of_the_plaintext(s3: StrictWorld, format: str) -> None:
     """ContentLength is the plaintext's, the envelope stays visible, and all else is as S3 says it (AL-11)."""
     store(s3, format)
     ours = s3.client(**ENCODERS[format].options).get_object(**s3.object_at())
@@ -167,15 +167,7 @@ def test_other_parameter_reaches_s3_as_from_boto3(s3: StrictWorld, name: str) ->
 # --- refusals ---------------------------------------------------------------------------------------------------------
 
 
-def test_part_number_is_refused(s3: StrictWorld) -> None:
-    """A part of the ciphertext can't be decrypted by itself (MP-07)."""
-    with pytest.raises(UnsupportedOperationError, match="PartNumber") as caught:
-        s3.client().get_object(**s3.object_at(), PartNumber=1)
-    assert caught.value.key == KEY
-    assert s3.requests == []
-
-
-def test_plaintext_object_is_refused(s3: StrictWorld) -> None:
+def test_al_16_plaintext_object_is_refused(s3: StrictWorld) -> None:
     """An object without an envelope may be an attacker's replacement (AL-16)."""
     s3.store(b"not encrypted", {"owner": "somebody"})
     with pytest.raises(NotEncryptedError, match="allow_plaintext_reads"):
@@ -210,7 +202,7 @@ STRAY_FIELDS = sorted({name for encoder in ENCODERS.values() for name in encoder
 
 
 @pytest.mark.parametrize("field", [name for name in STRAY_FIELDS if name != "x-amz-unencrypted-content-length"])
-def test_object_with_a_stray_envelope_field_is_never_plaintext(s3: StrictWorld, field: str) -> None:
+def test_al_17_object_with_a_stray_envelope_field_is_never_plaintext(s3: StrictWorld, field: str) -> None:
     """One leftover of an envelope makes an object damaged, not plaintext, even where plaintext is allowed (AL-17)."""
     fields = {name: text for encoder in ENCODERS.values() for name, text in encoder.encode(b"").metadata.items()}
     s3.store(b"replaced", {field: fields[field]})
@@ -221,7 +213,7 @@ def test_object_with_a_stray_envelope_field_is_never_plaintext(s3: StrictWorld, 
 
 @pytest.mark.parametrize("switches", [(), *((switch,) for switch in ENCODERS["V1"].switches)], ids="+".join)
 @pytest.mark.parametrize("format", ["V1", "V2-CBC"])
-def test_legacy_object_needs_both_switches(s3: StrictWorld, format: str, switches: tuple[str, ...]) -> None:
+def test_cb_01_legacy_object_needs_both_switches(s3: StrictWorld, format: str, switches: tuple[str, ...]) -> None:
     """The error names the switches that are missing (DG-16, CB-01)."""
     store(s3, format)
     with pytest.raises(PolicyError) as caught:
@@ -453,7 +445,7 @@ class _Locked:
 # --- errors -----------------------------------------------------------------------------------------------------------
 
 
-def test_missing_object_is_no_such_key(s3: StrictWorld) -> None:
+def test_er_02_missing_object_is_no_such_key(s3: StrictWorld) -> None:
     """``except client.exceptions.NoSuchKey`` goes on working (ER-02)."""
     client = s3.client()
     with pytest.raises(client.exceptions.NoSuchKey) as caught:
@@ -489,7 +481,7 @@ def test_fulfilled_condition_reads_the_object(s3: StrictWorld, condition: str) -
 @pytest.mark.parametrize(
     "key", ["folder/name.txt", "Umlaut-ä", "line\nbreak", "k" * 900], ids=["plain", "umlaut", "nl", "long"]
 )
-def test_error_names_bucket_and_key(s3: StrictWorld, key: str) -> None:
+def test_er_04_error_names_bucket_and_key(s3: StrictWorld, key: str) -> None:
     """An error says which object it is about, in its attributes and, escaped and bounded, in its text (ER-04)."""
     s3.server.objects[f"/{s3.bucket}/{key}"] = StoredObject(b"not encrypted", '"etag"')
     with pytest.raises(NotEncryptedError) as caught:
@@ -520,7 +512,9 @@ def test_error_while_reading_names_bucket_and_key(s3: StrictWorld, mode: str) ->
 @pytest.mark.parametrize("mode", VERIFIED_MODES)
 @pytest.mark.parametrize("format", ["V3", "V2-CBC"])
 @pytest.mark.parametrize("release", RELEASES)
-def test_cut_transfer_releases_nothing(s3: StrictWorld, release: str, format: str, mode: str, missing: int) -> None:
+def test_wi_01_cb_08_cut_transfer_releases_nothing(
+    s3: StrictWorld, release: str, format: str, mode: str, missing: int
+) -> None:
     """A connection that breaks in the middle raises botocore's error, and never yields short data (WI-01, CB-08)."""
     store(s3, format, PLAINTEXT * 700)
     length = len(s3.server.objects[f"/{s3.bucket}/{KEY}"].body)
@@ -535,7 +529,7 @@ def test_cut_transfer_releases_nothing(s3: StrictWorld, release: str, format: st
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("format", ["V3", "V2-CBC"])
 @pytest.mark.parametrize("size", [0, 61, 300_000])
-def test_answer_without_a_length_is_read(s3: StrictWorld, format: str, mode: str, size: int) -> None:
+def test_wi_04_answer_without_a_length_is_read(s3: StrictWorld, format: str, mode: str, size: int) -> None:
     """Where the server does not tell the length, the object is verified all the same (WI-04)."""
     plaintext = (PLAINTEXT * 5000)[:size]
     store(s3, format, plaintext)
@@ -565,7 +559,7 @@ def test_false_content_length_is_an_error(s3: StrictWorld, mode: str, length: in
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_false_checksum_is_botocores_error(s3: StrictWorld, mode: str) -> None:
+def test_wi_13_false_checksum_is_botocores_error(s3: StrictWorld, mode: str) -> None:
     """A checksum of S3 that does not fit the ciphertext raises FlexibleChecksumError, as in plain boto3 (WI-13)."""
     store(s3, "V2")
     s3.server.script(changed_headers(x_amz_checksum_crc32="AAAAAA=="), method="GET")
@@ -581,7 +575,7 @@ def test_partial_answer_to_a_whole_read_is_refused(s3: StrictWorld) -> None:
         s3.client().get_object(**s3.object_at())
 
 
-def test_forged_headers_change_nothing(s3: StrictWorld) -> None:
+def test_wi_14_forged_headers_change_nothing(s3: StrictWorld) -> None:
     """ETag, type and date are shown to the caller, and no decision hangs on them (WI-14)."""
     store(s3, "V2")
     s3.server.script(changed_headers(ETag='"forged"', Content_Type="text/html"), method="GET")

@@ -378,7 +378,7 @@ def test_unusable_file_is_refused(s3: StrictWorld, content: str) -> None:
     assert caught.value.key == KEY
 
 
-def test_endless_file_is_bounded(s3: StrictWorld) -> None:
+def test_wi_10_endless_file_is_bounded(s3: StrictWorld) -> None:
     """A file without an end is given up after 64 KiB (WI-10)."""
     store_split(s3, "V2")
     s3.store(b" " * 1000, {}, FILE)

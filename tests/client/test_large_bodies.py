@@ -157,7 +157,7 @@ def puts_of(wire: StrictWorld) -> list[Request]:
 @configs
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("kind", ["bytes", "file-at-an-offset", "read-once"])
-def test_every_attempt_sends_the_same_bytes(
+def test_rt_01_rt_13_every_attempt_sends_the_same_bytes(
     wire: StrictWorld, tmp_path: Path, kind: str, fault: str, config: Config
 ) -> None:
     """RT-01, RT-13: the same ciphertext under the same envelope, after refusals, broken connections and redirects."""
@@ -179,7 +179,7 @@ def test_every_attempt_sends_the_same_bytes(
     [cut_after(1), cut_after(700_000), cut_after(2 * 2**20), refuse_at_once],
     ids=["cut-at-once", "cut-in-the-middle", "cut-near-the-end", "503-before-the-body"],
 )
-def test_body_survives_a_broken_connection(
+def test_rt_14_body_survives_a_broken_connection(
     s3: StrictWorld, tmp_path: Path, mischief: Mischief, kind: str, config: Config
 ) -> None:
     """RT-14: where botocore breaks off and starts again, the object is stored whole."""
@@ -212,7 +212,7 @@ CHANGES: dict[str, bytes] = {
 
 @configs
 @pytest.mark.parametrize("change", CHANGES)
-def test_file_that_is_rewritten_between_attempts_is_refused(
+def test_rt_02_file_that_is_rewritten_between_attempts_is_refused(
     breaking_wire: StrictWorld, tmp_path: Path, change: str, config: Config
 ) -> None:
     """RT-02: the error is this library's own, the first attempt was the only whole one, and nothing is stored."""
@@ -232,7 +232,7 @@ def test_file_that_is_rewritten_between_attempts_is_refused(
     assert [request for request in breaking_wire.requests[1:] if len(request.body) >= len(first)] == []
 
 
-def test_change_between_two_passes_of_one_attempt_is_refused_before_it_is_sent(s3: StrictWorld) -> None:
+def test_rt_04_change_between_two_passes_of_one_attempt_is_refused_before_it_is_sent(s3: StrictWorld) -> None:
     """RT-04: over HTTP botocore reads a body for its checksum, for its signature, and for sending it."""
     for reads_before in (3, 6):
         source = ChangingSource(PLAINTEXT, {reads_before: OTHER})
@@ -268,7 +268,9 @@ DECLARATIONS: dict[str, Callable[[bytes], Any]] = {
 
 @pytest.mark.parametrize("kind", ["BytesIO-at-an-offset", "read-once"])
 @pytest.mark.parametrize("name", DECLARATIONS)
-def test_true_declaration_of_a_large_body_is_accepted(wire: StrictWorld, tmp_path: Path, name: str, kind: str) -> None:
+def test_up_07_up_08_true_declaration_of_a_large_body_is_accepted(
+    wire: StrictWorld, tmp_path: Path, name: str, kind: str
+) -> None:
     """UP-07, UP-08: what describes the plaintext is compared here and never sent."""
     declared = DECLARATIONS[name](PLAINTEXT)
     wire.client().put_object(**wire.object_at(), Body=BODIES[kind](tmp_path, PLAINTEXT), **{name: declared})
@@ -279,7 +281,7 @@ def test_true_declaration_of_a_large_body_is_accepted(wire: StrictWorld, tmp_pat
 
 @pytest.mark.parametrize("kind", ["bytes", "read-once"])
 @pytest.mark.parametrize("name", DECLARATIONS)
-def test_false_declaration_of_a_large_body_is_refused(
+def test_up_08_false_declaration_of_a_large_body_is_refused(
     breaking_wire: StrictWorld, tmp_path: Path, name: str, kind: str
 ) -> None:
     """UP-08: the end of the body is not sent, so that S3 stores nothing, and the error is this library's own."""
@@ -294,7 +296,7 @@ def test_false_declaration_of_a_large_body_is_refused(
 
 
 @pytest.mark.parametrize("at_read", [0, 1, 3])
-def test_error_of_the_source_is_raised_as_by_boto3(s3: StrictWorld, at_read: int) -> None:
+def test_al_20_error_of_the_source_is_raised_as_by_boto3(s3: StrictWorld, at_read: int) -> None:
     """What reading the source raises comes through as it does with plain boto3, and nothing is stored (AL-20)."""
     failure = OSError("the disk is gone")
     with pytest.raises(OSError, match="the disk is gone") as caught:

@@ -123,7 +123,7 @@ POLICIES = [CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT, CommitmentPolicy.REQU
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("policy", POLICIES, ids=["V2", "V3"])
-def test_debug_log_of_put_and_get_shows_nothing(
+def test_lk_01_lk_02_debug_log_of_put_and_get_shows_nothing(
     s3: StrictWorld, caplog: pytest.LogCaptureFixture, kind: Kind, policy: CommitmentPolicy, mode: str
 ) -> None:
     """With everything logged, botocore's and urllib3's records included, no secret is among it (LK-01, LK-02)."""
@@ -183,7 +183,7 @@ FAILURES = {
 
 @pytest.mark.parametrize("failure", FAILURES)
 @pytest.mark.parametrize("policy", POLICIES, ids=["V2", "V3"])
-def test_failure_shows_nothing(
+def test_lk_05_failure_shows_nothing(
     s3: StrictWorld, caplog: pytest.LogCaptureFixture, kind: Kind, policy: CommitmentPolicy, failure: str
 ) -> None:
     """Neither the exception, nor those behind it, nor the log of the failed call show a secret (LK-05)."""
@@ -216,7 +216,7 @@ SPOILT_KEYS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("spoilt", SPOILT_KEYS)
-def test_refused_key_is_not_shown(spoilt: str) -> None:
+def test_rs_08_refused_key_is_not_shown(spoilt: str) -> None:
     """A key that can't be used is not quoted by the error that says so (RS-08)."""
     with pytest.raises(ConfigurationError) as caught:
         S3EncryptionClient(**SPOILT_KEYS[spoilt])
@@ -240,7 +240,7 @@ def texts_of(thing: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("keyring", KEYRINGS)
-def test_text_of_keyring_and_client_shows_no_key(s3: StrictWorld, keyring: str) -> None:
+def test_lk_04_text_of_keyring_and_client_shows_no_key(s3: StrictWorld, keyring: str) -> None:
     """repr() and str() of keyring, engine and client are safe to log (LK-04)."""
     used = KEYRINGS[keyring]()
     client = s3.client(keyring=used)
@@ -251,7 +251,7 @@ def test_text_of_keyring_and_client_shows_no_key(s3: StrictWorld, keyring: str) 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=["V2", "V3"])
 @pytest.mark.parametrize("keyring", ["aes", "rsa", "kms"])
-def test_text_of_a_sealed_object_shows_no_key(keyring: str, policy: CommitmentPolicy) -> None:
+def test_lk_04_text_of_a_sealed_object_shows_no_key(keyring: str, policy: CommitmentPolicy) -> None:
     """What the engine makes for one object, and its ciphers, are safe to log (LK-04)."""
     used = KEYRINGS[keyring]()
     engine = Engine(keyring=used, commitment_policy=policy)
@@ -293,7 +293,7 @@ def test_text_of_a_body_shows_nothing(s3: StrictWorld, mode: str) -> None:
 
 @pytest.mark.parametrize("location", ["metadata", "instruction_file"])
 @pytest.mark.parametrize("policy", POLICIES, ids=["V2", "V3"])
-def test_requests_and_stored_objects_show_nothing(
+def test_lk_11_requests_and_stored_objects_show_nothing(
     s3: StrictWorld, kind: Kind, policy: CommitmentPolicy, location: str
 ) -> None:
     """S3 sees neither plaintext nor a key nor a digest of the plaintext, in whatever header or body (LK-11)."""

@@ -82,6 +82,8 @@ class UploadMachine(RuleBasedStateMachine):
         # What was accepted under each number; and the numbers under which something may have been encrypted.
         self.accepted: dict[int, bytes] = {}
         self.touched: set[int] = set()
+        # Parts that came too early, and their lengths if they told them.
+        self.early: dict[int, int | None] = {}
         self.tagged = False
         self.ended = False
 
@@ -94,36 +96,44 @@ class UploadMachine(RuleBasedStateMachine):
     @rule(
         name=names,
         seekable=st.booleans(),
-        again=st.integers(0, 3),
+        again=st.sampled_from([0, 0, 0, 1, 2, 3, 0, 0, 0, 1, 2, -1, -2]),
         fault=st.sampled_from(["", "", "", "before", "within", "after"]),
     )
     def send(self, name: str, seekable: bool, again: int, fault: str) -> None:
-        """Send the next part, or one of the last ones again."""
-        number = max(1, max(self.touched, default=0) + 1 - again)
+        """Send the next part, one of the last ones again, or one that is not due yet."""
+        number = max(1, max(self.touched | self.early.keys(), default=0) + 1 - again)
         content = CONTENTS[name]
         self.s3.fault = fault
         try:
             self.upload.send(number, io.BytesIO(content) if seekable else Unseekable(content))
         except (FaultError, BodyChangedError, UnsupportedOperationError) as error:
-            self.refused(number, content, error)
+            self.refused(number, content, seekable, error)
         else:
             assert self.accepted.setdefault(number, content) == content
             self.touched.add(number)
         self.s3.fault = ""
 
-    def refused(self, number: int, content: bytes, error: Exception) -> None:
+    def refused(self, number: int, content: bytes, seekable: bool, error: Exception) -> None:
         """Check that there was a reason for refusing a part."""
         if isinstance(error, UnsupportedOperationError):
-            assert self.tagged
             assert number not in self.touched
+            if not self.tagged:
+                assert not self.touched.issuperset(range(1, number))
+                length = len(content) if seekable else None
+                self.early[number] = length if self.early.get(number) is None else self.early[number]
             return
         if isinstance(error, BodyChangedError):
-            assert number in self.touched
+            assert number in self.touched or self.early[number] not in (None, len(content))
             assert self.accepted.get(number) != content
             return
         self.touched.add(number)
 
-    @precondition(lambda self: self.goes_on and self.accepted.keys() == self.touched)
+    @property
+    def is_whole(self) -> bool:
+        """Whether every part that was ever tried was sent."""
+        return self.accepted.keys() == self.touched | self.early.keys()
+
+    @precondition(lambda self: self.goes_on and self.is_whole)
     @rule(fault=st.sampled_from(["", "before", "within", "after"]))
     def complete(self, fault: str) -> None:
         """Complete the upload; if it has a part, only S3 can prevent that."""
@@ -143,7 +153,7 @@ class UploadMachine(RuleBasedStateMachine):
         """Check that there was nothing to complete."""
         assert not self.accepted
 
-    @precondition(lambda self: self.goes_on and bool(self.touched - self.accepted.keys()))
+    @precondition(lambda self: self.goes_on and not self.is_whole)
     @rule()
     def complete_too_early(self) -> None:
         """Parts that failed are part of the upload: it can't be completed without them."""
@@ -158,6 +168,15 @@ class UploadMachine(RuleBasedStateMachine):
         self.ended = True
 
     @precondition(lambda self: self.ended)
+    @rule(name=names)
+    def go_on_after_the_end(self, name: str) -> None:
+        """What is completed or aborted takes no part, and can't be completed again."""
+        with pytest.raises(UnsupportedOperationError):
+            self.upload.send(1, CONTENTS[name])
+        with pytest.raises(UnsupportedOperationError):
+            self.upload.complete()
+
+    @precondition(lambda self: self.ended)
     @rule(policy=st.sampled_from(sorted(POLICIES)))
     def start_anew(self, policy: str) -> None:
         """After an upload comes another."""
@@ -170,7 +189,7 @@ class UploadMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("steps", [6, 15])
-def test_no_two_plaintexts_go_out_under_one_upload(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+def test_kv_07_no_two_plaintexts_go_out_under_one_upload(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """KV-07: whatever fails and is repeated, each byte of the object goes out in one form only, and it opens."""
     monkeypatch.setattr(multipart, "MIN_PART_BYTES", MINIMUM)
     monkeypatch.setattr(multipart, "PART_ORDER_TIMEOUT_SECONDS", 0.0)

@@ -17,7 +17,7 @@ from s3_encryption import BodyChangedError, CipherStateError, ConfigurationError
 from s3_encryption.algorithms import GCM_MAX_PLAINTEXT_BYTES, CommitmentPolicy
 
 from .opened import stored_plaintext
-from .sources import BrokenSource, ChangingSource, Unseekable
+from .sources import BrokenSource, ChangingSource, Huge, Unseekable
 from .uploads import DATA, MIB, MIN_PART_BYTES, MemoryS3, Upload, policies
 from .worlds import StrictWorld
 
@@ -87,7 +87,7 @@ def test_parts_in_any_order_make_the_same_object(policy: CommitmentPolicy) -> No
 
 @pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("workers", [2, 3, 10])
-def test_many_threads_make_the_same_object(workers: int) -> None:
+def test_up_19_many_threads_make_the_same_object(workers: int) -> None:
     """CO-02: parts of odd sizes, seekable or not, three passes over each, from few threads or many."""
     chance = random.Random(workers)
     parts = cut([chance.randint(MINIMUM, 9000) for _ in range(40)] + [5])
@@ -102,7 +102,7 @@ def test_many_threads_make_the_same_object(workers: int) -> None:
     assert s3.plaintext() == b"".join(parts)
 
 
-def test_threads_upload_real_parts_over_http(s3: StrictWorld) -> None:
+def test_up_19_threads_upload_real_parts_over_http(s3: StrictWorld) -> None:
     """The same with parts of S3's size, each sent by a thread of its own, the last one first."""
     parts = [DATA[:MIN_PART_BYTES], DATA[MIN_PART_BYTES : 2 * MIN_PART_BYTES + 1], DATA[-777:]]
     upload = Upload(s3.client())
@@ -208,7 +208,7 @@ def test_cancelled_body_ends_its_wait(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("again", [1, 2, 3])
 @pytest.mark.parametrize("kind", [io.BytesIO, Unseekable], ids=["seekable", "read-once"])
-def test_part_that_is_sent_again_has_the_same_bytes(kind: Any, again: int) -> None:
+def test_rt_08_rt_11_part_that_is_sent_again_has_the_same_bytes(kind: Any, again: int) -> None:
     """RT-08, RT-11: also after later parts went out, and from another kind of source."""
     s3 = MemoryS3(passes=2)
     upload = Upload(s3)
@@ -234,7 +234,7 @@ OTHERS = {
 @pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("kind", [io.BytesIO, Unseekable], ids=["seekable", "read-once"])
 @pytest.mark.parametrize("other", OTHERS)
-def test_part_with_another_content_is_refused(other: str, kind: Any) -> None:
+def test_rt_10_rt_11_part_with_another_content_is_refused(other: str, kind: Any) -> None:
     """RT-10: two plaintexts never go out under one keystream, and the object stays what it was."""
     s3 = MemoryS3()
     upload = Upload(s3)
@@ -267,7 +267,7 @@ def test_part_whose_source_failed_can_be_sent_again(at_read: int) -> None:
     assert s3.plaintext() == first + second
 
 
-def test_part_that_changes_between_two_passes_is_refused() -> None:
+def test_rt_05_part_that_changes_between_two_passes_is_refused() -> None:
     """RT-05: of the second content nothing is read to its end."""
     s3 = MemoryS3(passes=2)
     upload = Upload(s3)
@@ -281,7 +281,7 @@ def test_part_that_changes_between_two_passes_is_refused() -> None:
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_threads_that_race_for_one_part_send_the_same_bytes() -> None:
+def test_co_02_threads_that_race_for_one_part_send_the_same_bytes() -> None:
     """CO-02: eight threads with the same part make one ciphertext; those with another content are refused."""
     s3 = MemoryS3(passes=2)
     upload = Upload(s3)
@@ -297,22 +297,6 @@ def test_threads_that_race_for_one_part_send_the_same_bytes() -> None:
 # --- limits -----------------------------------------------------------------------------------------------------------
 
 
-class Huge(ChangingSource):
-    """A source of a length that it only says it has."""
-
-    def __init__(self, length: int) -> None:
-        super().__init__(b"")
-        self._length = length
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._position = self._length + offset if whence == io.SEEK_END else offset
-        return self._position
-
-    def read(self, size: int | None = -1) -> bytes:
-        assert size == 0  # which only asks whether the transfer goes on
-        return b""
-
-
 class NotReading(MemoryS3):
     """An S3 that takes every part without looking at it."""
 
@@ -321,8 +305,8 @@ class NotReading(MemoryS3):
         return {"ETag": "x"}
 
 
-def test_parts_beyond_what_gcm_encrypts_are_refused() -> None:
-    """MP-08: the running total is compared before a part is sent; 64 GiB - 32 bytes is the last that fits."""
+def test_mp_08_parts_beyond_what_gcm_encrypts_are_refused() -> None:
+    """The running total is compared before a part is sent; 64 GiB - 32 bytes is the last that fits."""
     s3 = NotReading()
     upload = Upload(s3)
     for number in range(1, 13):
@@ -335,8 +319,8 @@ def test_parts_beyond_what_gcm_encrypts_are_refused() -> None:
     upload.send(13, Huge(room))
 
 
-def test_part_beyond_what_gcm_encrypts_is_refused_however_it_comes() -> None:
-    """MP-08: parts that came too early count as well."""
+def test_mp_08_part_beyond_what_gcm_encrypts_is_refused_however_it_comes() -> None:
+    """Parts that came too early count as well."""
     s3 = NotReading()
     upload = Upload(s3)
     with ThreadPoolExecutor(1) as pool:
@@ -378,7 +362,7 @@ def test_tag_of_part_9999_has_a_part_of_its_own(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_forked_process_can_not_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_co_04_forked_process_can_not_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parent and child would both use the keystream; the child is refused, and the parent goes on."""
     s3 = MemoryS3()
     upload = Upload(s3)

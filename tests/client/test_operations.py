@@ -130,7 +130,7 @@ def future_session() -> boto3.Session:
 
 
 @pytest.mark.parametrize("method", ["put_object_shiny", "get_object_shiny", "query_object_shiny"])
-def test_unknown_operation_with_a_stream_is_refused(
+def test_al_14_unknown_operation_with_a_stream_is_refused(
     s3: StrictWorld, future_session: boto3.Session, method: str
 ) -> None:
     """An operation that carries data, and that this version has never heard of, sends nothing (AL-14)."""
@@ -207,7 +207,7 @@ def two_objects(moto_url: str) -> Iterator[World]:
 
 
 @pytest.mark.parametrize("operation", PASSED)
-def test_operation_without_content_is_boto3s(two_objects: World, operation: str) -> None:
+def test_al_10_operation_without_content_is_boto3s(two_objects: World, operation: str) -> None:
     """Everything that is not about content gives the answer of plain boto3 (AL-10)."""
     answers = [PASSED[operation](client, two_objects.bucket) for client in (two_objects.client(), two_objects.plain)]
     for answer in answers:
@@ -276,7 +276,7 @@ def test_handler_of_the_user_can_add_parameters(s3: StrictWorld) -> None:
     assert s3.requests[0].headers["x-amz-request-payer"] == "requester"
 
 
-def test_call_below_the_methods_encrypts_too(s3: StrictWorld) -> None:
+def test_al_13_call_below_the_methods_encrypts_too(s3: StrictWorld) -> None:
     """boto3's machinery, which paginators, waiters and tracing tools use, has no way around the encryption (AL-13)."""
     s3.client()._make_api_call("PutObject", {**s3.object_at(), "Body": MARKER})
     assert MARKER not in s3.requests[0].raw_body
@@ -334,7 +334,7 @@ def test_presigned_url_without_content_does_not_warn(s3: StrictWorld) -> None:
 
 
 @pytest.mark.parametrize("method", ["put_object", "upload_part", "create_multipart_upload", "put_object_annotation"])
-def test_presigned_write_is_refused(s3: StrictWorld, method: str) -> None:
+def test_al_05_presigned_write_is_refused(s3: StrictWorld, method: str) -> None:
     """Whoever has such a URL would store plaintext (AL-05)."""
     client = s3.client()
     with pytest.raises(UnsupportedOperationError, match=method):
@@ -352,7 +352,7 @@ def test_presigned_write_of_any_stream_is_refused(s3: StrictWorld) -> None:
                 client.generate_presigned_url(method, Params=s3.object_at())
 
 
-def test_presigned_post_is_refused(s3: StrictWorld) -> None:
+def test_al_05_presigned_post_is_refused(s3: StrictWorld) -> None:
     """What a browser posts would be stored in plaintext (AL-05)."""
     with pytest.raises(UnsupportedOperationError, match="POST"):
         s3.client().generate_presigned_post(s3.bucket, KEY)
@@ -402,7 +402,7 @@ def test_managed_copy_takes_all_arguments_of_boto3s(moto: World) -> None:
     assert sum(copied) == len(MARKER) + 16
 
 
-def test_replaced_metadata_keeps_the_envelope(moto: World) -> None:
+def test_al_08_replaced_metadata_keeps_the_envelope(moto: World) -> None:
     """With REPLACE, the copy has the caller's metadata and its source's envelope (AL-08)."""
     client = moto.client()
     client.put_object(**moto.object_at(), Body=MARKER, Metadata={"old": "yes"})
@@ -447,7 +447,7 @@ UPLOADS = {
 
 @pytest.mark.parametrize("size", [0, 100, 200_000])
 @pytest.mark.parametrize("upload", UPLOADS)
-def test_small_transfer_is_encrypted(s3: StrictWorld, tmp_path: Path, upload: str, size: int) -> None:
+def test_al_01_al_02_small_transfer_is_encrypted(s3: StrictWorld, tmp_path: Path, upload: str, size: int) -> None:
     """Whatever uploads through the client uploads ciphertext (AL-01, AL-02)."""
     plaintext = (MARKER * (size // len(MARKER) + 1))[:size]
     (tmp_path / "source").write_bytes(plaintext)

@@ -86,7 +86,7 @@ BODIES: dict[str, Callable[[Path], Any]] = {
 
 @pytest.mark.parametrize("policy", CommitmentPolicy, ids=lambda policy: policy.name)
 @pytest.mark.parametrize("body", BODIES)
-def test_body_of_any_kind_is_stored_encrypted(
+def test_up_01_body_of_any_kind_is_stored_encrypted(
     s3: StrictWorld, tmp_path: Path, body: str, policy: CommitmentPolicy
 ) -> None:
     """Every kind of Body round-trips from its current position to its end, and S3 never sees it (UP-01)."""
@@ -111,7 +111,7 @@ def test_text_body_is_encoded_as_by_boto3(s3: StrictWorld) -> None:
     [{}, {"Body": b""}, {"Body": ""}, {"Body": io.BytesIO()}, {"Body": ReadOnce(b"")}],
     ids=["omitted", "bytes", "str", "BytesIO", "read-once"],
 )
-def test_empty_body_is_stored_as_an_empty_object(s3: StrictWorld, parameters: dict[str, Any]) -> None:
+def test_up_05_empty_body_is_stored_as_an_empty_object(s3: StrictWorld, parameters: dict[str, Any]) -> None:
     """Nothing at all is an object too: it has a tag only, and reads back empty (CT-10, UP-05)."""
     s3.client().put_object(**s3.object_at(), **parameters)
     assert len(s3.body_stored()) == 16
@@ -151,7 +151,7 @@ REFUSED_BODIES: dict[str, Callable[[Path], Any]] = {
 
 
 @pytest.mark.parametrize("body", REFUSED_BODIES)
-def test_body_that_yields_no_bytes_is_refused(s3: StrictWorld, kms: FakeKms, tmp_path: Path, body: str) -> None:
+def test_up_02_body_that_yields_no_bytes_is_refused(s3: StrictWorld, kms: FakeKms, tmp_path: Path, body: str) -> None:
     """A body that reads as text, or as nothing at all, is refused before anything is asked or sent (UP-02)."""
     with pytest.raises(ConfigurationTypeError, match="Body") as caught:
         kms_client_of(s3, kms).put_object(**s3.object_at(), Body=REFUSED_BODIES[body](tmp_path))
@@ -167,7 +167,7 @@ def test_file_in_text_mode_is_refused(s3: StrictWorld, tmp_path: Path) -> None:
     assert s3.requests == []
 
 
-def test_error_of_the_body_comes_through(s3: StrictWorld, kms: FakeKms) -> None:
+def test_al_20_error_of_the_body_comes_through(s3: StrictWorld, kms: FakeKms) -> None:
     """What reading the source raises is raised as it is, and nothing is stored (AL-20)."""
 
     class Broken(Reader):
@@ -181,7 +181,7 @@ def test_error_of_the_body_comes_through(s3: StrictWorld, kms: FakeKms) -> None:
     assert s3.requests == []
 
 
-def test_body_may_use_the_client_while_it_is_read(s3: StrictWorld, kms: FakeKms) -> None:
+def test_co_05_body_may_use_the_client_while_it_is_read(s3: StrictWorld, kms: FakeKms) -> None:
     """A put inside another put's Body.read() keeps its own encryption context, and so does the outer one (CO-05)."""
 
     class Nested(ReadOnce):
@@ -253,7 +253,7 @@ def test_cbc_content_can_be_written_behind_its_switch(s3: StrictWorld, kms: Fake
 # --- metadata ---------------------------------------------------------------------------------------------------------
 
 
-def test_user_metadata_is_kept_and_not_changed(s3: StrictWorld) -> None:
+def test_up_13_user_metadata_is_kept_and_not_changed(s3: StrictWorld) -> None:
     """The caller's metadata is stored beside the envelope, and the caller's dict is left as it was (UP-13)."""
     metadata = {"owner": "somebody", "Camel-Case": "yes"}
     s3.client().put_object(**s3.object_at(), Body=b"secret", Metadata=metadata)
@@ -294,7 +294,7 @@ ENVELOPE_NAMES = sorted({name for encoder in ENCODERS.values() for name in encod
 
 @pytest.mark.parametrize("renamed", [str.lower, str.upper, str.title], ids=["lower", "upper", "title"])
 @pytest.mark.parametrize("name", [name for name in ENVELOPE_NAMES if name != "x-amz-unencrypted-content-length"])
-def test_envelope_name_of_the_callers_own_is_refused(
+def test_up_10_envelope_name_of_the_callers_own_is_refused(
     s3: StrictWorld, kms: FakeKms, name: str, renamed: Callable[[str], str]
 ) -> None:
     """A name that belongs to the envelope can't be user metadata, in any letter case (UP-10)."""
@@ -374,7 +374,7 @@ def checksums_sent(request: Request) -> dict[str, str]:
 @pytest.mark.parametrize("config", CHECKSUM_CONFIGS)
 @pytest.mark.parametrize("source", ["bytes", "read-once"])
 @pytest.mark.parametrize("name", DECLARATIONS)
-def test_true_declaration_of_the_plaintext_is_accepted(
+def test_up_07_up_08_true_declaration_of_the_plaintext_is_accepted(
     s3: StrictWorld, tmp_path: Path, name: str, source: str, config: str
 ) -> None:
     """Lengths and digests of the plaintext are verified here; S3 gets none of them (UP-07, UP-08, LK-11)."""
@@ -404,7 +404,7 @@ def test_declared_checksum_keeps_its_algorithm(s3: StrictWorld, name: str) -> No
 
 
 @pytest.mark.parametrize("name", DECLARATIONS)
-def test_false_declaration_of_the_plaintext_is_refused(s3: StrictWorld, kms: FakeKms, name: str) -> None:
+def test_up_08_false_declaration_of_the_plaintext_is_refused(s3: StrictWorld, kms: FakeKms, name: str) -> None:
     """A body that is not what the caller declared is refused before anything is asked or sent (UP-08)."""
     with pytest.raises(BodyMismatchError, match=name) as caught:
         kms_client_of(s3, kms).put_object(**s3.object_at(), Body=PLAINTEXT, **{name: DECLARATIONS[name](PLAINTEXT[1:])})
@@ -576,7 +576,9 @@ INVALID_CALLS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("location", ["metadata", "instruction_file"])
 @pytest.mark.parametrize("call", INVALID_CALLS)
-def test_invalid_parameters_are_answered_as_by_boto3(s3: StrictWorld, kms: FakeKms, call: str, location: str) -> None:
+def test_up_02_invalid_parameters_are_answered_as_by_boto3(
+    s3: StrictWorld, kms: FakeKms, call: str, location: str
+) -> None:
     """A call that boto3 refuses is refused with boto3's own words, before a data key is asked for (UP-02)."""
     errors = []
     for client in (s3.plain, kms_client_of(s3, kms, envelope_location=location)):
@@ -663,7 +665,7 @@ RETRIED = {
 @pytest.mark.parametrize("config", CHECKSUM_CONFIGS)
 @pytest.mark.parametrize("fault", RETRIED)
 @pytest.mark.parametrize("body", ["bytes", "BytesIO-at-an-offset", "file-at-an-offset", "read-once"])
-def test_retries_send_the_same_bytes(s3: StrictWorld, tmp_path: Path, body: str, fault: str, config: str) -> None:
+def test_rt_01_retries_send_the_same_bytes(s3: StrictWorld, tmp_path: Path, body: str, fault: str, config: str) -> None:
     """Every attempt carries the same ciphertext under the same envelope: one keystream, one plaintext (RT-01)."""
     misbehaviour, times = RETRIED[fault]
     s3.server.script(misbehaviour, method="PUT", times=times)
@@ -678,7 +680,7 @@ def test_retries_send_the_same_bytes(s3: StrictWorld, tmp_path: Path, body: str,
 
 
 @pytest.mark.parametrize("config", CHECKSUM_CONFIGS)
-def test_retries_over_https_send_the_same_bytes(s3_over_tls: StrictWorld, config: str) -> None:
+def test_rt_01_retries_over_https_send_the_same_bytes(s3_over_tls: StrictWorld, config: str) -> None:
     """The same over HTTPS, where botocore sends chunks with a trailing checksum (RT-01)."""
     s3 = s3_over_tls
     s3.server.script(refusal(503, "SlowDown"), method="PUT", times=2)
@@ -695,7 +697,7 @@ def test_kms_is_asked_once_however_often_s3_is(s3: StrictWorld, kms: FakeKms) ->
     assert kms.count("generate_data_key") == 1
 
 
-def test_refusal_by_s3_is_botocores_error(s3: StrictWorld) -> None:
+def test_er_02_refusal_by_s3_is_botocores_error(s3: StrictWorld) -> None:
     """A put that S3 refuses raises what plain boto3 raises, and the object that was there stays readable (ER-02)."""
     client = s3.client()
     client.put_object(**s3.object_at(), Body=b"first")

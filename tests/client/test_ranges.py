@@ -90,7 +90,9 @@ def told(client: Any, parameters: dict[str, str]) -> Any:
 
 @pytest.mark.parametrize("form", ranges_of(1))
 @pytest.mark.parametrize("size", SIZES)
-def test_range_is_answered_as_by_boto3(shelf: World, ranging: Any, size: int, form: str) -> None:
+def test_rg_02_rg_04_rg_05_rg_14_range_is_answered_as_by_boto3(
+    shelf: World, ranging: Any, size: int, form: str
+) -> None:
     """Each form of Range selects the same bytes of each format as of the plaintext (RG-02, RG-04, RG-05, RG-14)."""
     header = ranges_of(size)[form]
     expected = told(shelf.plain, {**shelf.object_at(f"plain-{size}"), "Range": header})
@@ -158,7 +160,7 @@ WHOLE = ["bytes=0-", "bytes=0-60", "bytes=0-61", "bytes=0-76", "bytes=0-9999", "
 
 @pytest.mark.parametrize("header", PARTIAL)
 @pytest.mark.parametrize("format", ENCODERS)
-def test_partial_range_needs_the_switch(s3: StrictWorld, format: str, header: str) -> None:
+def test_rg_01_partial_range_needs_the_switch(s3: StrictWorld, format: str, header: str) -> None:
     """A range that no tag can verify is refused, and the message names the switch (RG-01)."""
     store(s3, format)
     with pytest.raises(PolicyError, match="enable_unauthenticated_ranges") as caught:
@@ -167,7 +169,7 @@ def test_partial_range_needs_the_switch(s3: StrictWorld, format: str, header: st
 
 
 @pytest.mark.parametrize("header", ["bytes=1-", "bytes=1-5", "bytes=60-100"])
-def test_range_that_cannot_be_the_whole_is_refused_unsent(s3: StrictWorld, header: str) -> None:
+def test_rg_01_range_that_cannot_be_the_whole_is_refused_unsent(s3: StrictWorld, header: str) -> None:
     """Where the header alone shows that it is partial, nothing is sent (RG-01)."""
     with pytest.raises(PolicyError):
         s3.client().get_object(**s3.object_at(), Range=header)
@@ -211,7 +213,7 @@ def test_range_that_s3_ignores_is_a_verified_read_of_the_whole(s3: StrictWorld, 
 # --- what a range can't promise, and what it does ---------------------------------------------------------------------
 
 
-def test_changed_byte_outside_the_range_is_not_noticed(s3: StrictWorld) -> None:
+def test_rg_08_changed_byte_outside_the_range_is_not_noticed(s3: StrictWorld) -> None:
     """The documented limit of the switch: a change within the range shows in the plaintext, no other does (RG-08)."""
     store(s3, "V2")
     s3.change_body(lambda body: body[:20] + bytes([body[20] ^ 1]) + body[21:])
@@ -229,7 +231,7 @@ def test_range_of_another_wrapping_key_fails(s3: StrictWorld) -> None:
         client.get_object(**s3.object_at(), Range="bytes=0-5")
 
 
-def test_range_under_another_commitment_fails(s3: StrictWorld) -> None:
+def test_rg_07_range_under_another_commitment_fails(s3: StrictWorld) -> None:
     """A V3 object commits to its key, also for a range (RG-07)."""
     store(s3, "V3")
     s3.change_metadata(x_amz_d=ENCODERS["V3"].encode(b"").metadata["x-amz-d"])
@@ -245,7 +247,7 @@ def test_range_asks_kms_once(s3: StrictWorld, kms: FakeKms) -> None:
     assert kms.count("decrypt") == 1
 
 
-def test_further_requests_are_for_the_very_same_object(s3: StrictWorld) -> None:
+def test_rg_10_further_requests_are_for_the_very_same_object(s3: StrictWorld) -> None:
     """A CBC range takes several requests: the later ones are bound to the first one's ETag, and repeat it (RG-10)."""
     store(s3, "V2-CBC")
     s3.forget()
@@ -260,7 +262,7 @@ def test_further_requests_are_for_the_very_same_object(s3: StrictWorld) -> None:
         assert request.headers["x-amz-expected-bucket-owner"] == "1" * 12
 
 
-def test_object_replaced_between_two_requests_is_an_error(s3: StrictWorld) -> None:
+def test_rg_10_object_replaced_between_two_requests_is_an_error(s3: StrictWorld) -> None:
     """When somebody overwrites the object in the middle of a range read, S3's 412 comes through (RG-10)."""
     store(s3, "V2-CBC")
     other = ENCODERS["V2-CBC"].encode(CONTENT[61:122])
@@ -281,7 +283,7 @@ def test_object_replaced_between_two_requests_is_an_error(s3: StrictWorld) -> No
     [("V2", 0), ("V3", 0), ("V2-CBC", 1), ("V2-CBC", 2)],
     ids=["V2", "V3", "CBC-end", "CBC-blocks"],
 )
-def test_cut_transfer_of_a_range_is_botocores_error(s3: StrictWorld, format: str, broken: int, sent: int) -> None:
+def test_wi_01_cut_transfer_of_a_range_is_botocores_error(s3: StrictWorld, format: str, broken: int, sent: int) -> None:
     """A connection that breaks in one of a range's answers is told as such: it is no tampering, and no data (WI-01)."""
     store(s3, format, CONTENT[:200])
     for _ in range(broken):
@@ -296,7 +298,7 @@ def test_cut_transfer_of_a_range_is_botocores_error(s3: StrictWorld, format: str
     "forged",
     ["bytes 0-10/216", "bytes 41-157/216", "bytes 40-156/300", "bytes 40-60/216", "bytes */216", "nonsense", ""],
 )
-def test_forged_content_range_is_an_error(s3: StrictWorld, forged: str) -> None:
+def test_wi_14_forged_content_range_is_an_error(s3: StrictWorld, forged: str) -> None:
     """An answer that is not the range that was asked for ends in an error, and never in other bytes (WI-14)."""
     store(s3, "V2", CONTENT[:200])
     client = s3.client(enable_unauthenticated_ranges=True)
@@ -308,7 +310,7 @@ def test_forged_content_range_is_an_error(s3: StrictWorld, forged: str) -> None:
     assert content == CONTENT[40:141]
 
 
-def test_condition_holds_together_with_a_range(s3: StrictWorld) -> None:
+def test_rg_13_condition_holds_together_with_a_range(s3: StrictWorld) -> None:
     """IfMatch of the caller decides, with a range too (RG-13)."""
     store(s3, "V2")
     client = s3.client(enable_unauthenticated_ranges=True)
@@ -328,7 +330,7 @@ def test_unsatisfiable_range_tells_the_plaintexts_size(s3: StrictWorld) -> None:
 
 
 @pytest.mark.parametrize("format", AUTHENTICATED)
-def test_tag_is_never_returned(s3: StrictWorld, format: str) -> None:
+def test_rg_04_tag_is_never_returned(s3: StrictWorld, format: str) -> None:
     """Neither the tag nor what decrypting it as content would give is among the bytes of any range (RG-04)."""
     store(s3, format)
     client = s3.client(enable_unauthenticated_ranges=True)

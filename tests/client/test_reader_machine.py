@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 
 import pytest
@@ -38,6 +39,24 @@ def flipped(content: bytes, position: int) -> bytes:
     return bytes(changed)
 
 
+class BrokenSourceError(OSError):
+    """What a source raises."""
+
+
+class BrokenSource(ChangingSource):
+    """A source of which some reads fail, besides."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.breaks_at: set[int] = set()
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.reads in self.breaks_at:
+            self.reads += 1
+            raise BrokenSourceError
+        return super().read(size)
+
+
 class Wire:
     """All that went out under one keystream, by position."""
 
@@ -63,13 +82,15 @@ class Wire:
 class ReaderMachine(RuleBasedStateMachine):
     """What botocore may do to a body, and what may happen to the file beneath it."""
 
-    @initialize(suite=st.sampled_from([AES_GCM, AES_GCM_COMMITTING]))
-    def start(self, suite: AlgorithmSuite) -> None:
-        """Give a source to be uploaded."""
+    @initialize(suite=st.sampled_from([AES_GCM, AES_GCM_COMMITTING]), ahead=st.booleans())
+    def start(self, suite: AlgorithmSuite, ahead: bool) -> None:
+        """Give a source to be uploaded, perhaps read by a second thread."""
         self.key = ContentKey(suite, KEY, suite.fixed_iv or bytes(12))
-        self.source = ChangingSource(ORIGINAL)
+        self.source = BrokenSource(ORIGINAL)
         source = Source(self.source)
-        self.reader = EncryptingReader(source, Segment(Ghash(self.key), is_whole=True), Declared(source.length))
+        segment = Segment(Ghash(self.key), is_whole=True)
+        declared = Declared(source.length)
+        self.reader = EncryptingReader(source, segment, declared, ahead=ahead)
         self.wire = Wire()
         self.failure: Exception | None = None
 
@@ -79,11 +100,24 @@ class ReaderMachine(RuleBasedStateMachine):
         position = self.reader.tell()
         try:
             data = self.reader.read(size)
-        except (BodyChangedError, BodyMismatchError) as error:
+        except (BodyChangedError, BodyMismatchError, BrokenSourceError) as error:
             self.refused(error)
             return
         assert self.failure is None
         self.wire.note(position, data)
+
+    @rule(size=sizes.filter(lambda size: size > 0))
+    def readinto(self, size: int) -> None:
+        """Read on into a buffer."""
+        position, buffer = self.reader.tell(), bytearray(size)
+        try:
+            length = self.reader.readinto(buffer)
+        except (BodyChangedError, BodyMismatchError, BrokenSourceError) as error:
+            self.refused(error)
+            return
+        assert self.failure is None
+        assert self.reader.tell() == position + length
+        self.wire.note(position, bytes(buffer[:length]))
 
     def refused(self, error: Exception) -> None:
         """Note the first refusal; every later one is the same."""
@@ -99,6 +133,17 @@ class ReaderMachine(RuleBasedStateMachine):
     def seek(self, position: int) -> None:
         """Go anywhere."""
         assert self.reader.seek(position) == position
+
+    @rule(distance=st.sampled_from([-LENGTH, -BLOCK_BYTES, -1, 1, BLOCK_BYTES]))
+    def seek_from_here(self, distance: int) -> None:
+        """Go back, or on, from the current position."""
+        position = self.reader.tell()
+        assert self.reader.seek(distance, io.SEEK_CUR) == max(0, position + distance)
+
+    @rule(reads=st.integers(0, 3))
+    def break_soon(self, reads: int) -> None:
+        """Let a later read of the source fail."""
+        self.source.breaks_at.add(self.source.reads + reads)
 
     @rule(position=positions)
     def flip(self, position: int) -> None:
@@ -136,7 +181,7 @@ class ReaderMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("steps", [5, 30])
-def test_no_two_plaintexts_go_out_under_one_keystream(steps: int) -> None:
+def test_kv_07_no_two_plaintexts_go_out_under_one_keystream(steps: int) -> None:
     """KV-07: whatever botocore reads and whatever happens to the source, a keystream byte meets one plaintext byte."""
     run_state_machine_as_test(
         ReaderMachine, settings=settings(reproducible, max_examples=150, stateful_step_count=steps)

@@ -89,7 +89,9 @@ WAYS: dict[str, Way] = {
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("way", ["upload_file", "upload_fileobj"])
-def test_upload_of_any_size_is_one_encrypted_object(s3: StrictWorld, tmp_path: Path, way: str, size: int) -> None:
+def test_al_01_up_05_up_22_upload_of_any_size_is_one_encrypted_object(
+    s3: StrictWorld, tmp_path: Path, way: str, size: int
+) -> None:
     """AL-01, UP-05, UP-22: sizes around the threshold and the part, and Callback counts exactly the plaintext."""
     progress: list[int] = []
     WAYS[way](s3, s3.client(), file_with(tmp_path, DATA[:size]), progress.append)
@@ -99,7 +101,7 @@ def test_upload_of_any_size_is_one_encrypted_object(s3: StrictWorld, tmp_path: P
 
 @pytest.mark.parametrize("size", [1000, CHUNK + 1000])
 @pytest.mark.parametrize("way", WAYS)
-def test_upload_in_any_way_is_one_encrypted_object(s3: StrictWorld, tmp_path: Path, way: str, size: int) -> None:
+def test_al_02_upload_in_any_way_is_one_encrypted_object(s3: StrictWorld, tmp_path: Path, way: str, size: int) -> None:
     """AL-02: whatever calls the client, nothing is stored in the clear, and progress is what plain boto3 reports."""
     path = file_with(tmp_path, DATA[:size])
     totals = []
@@ -192,7 +194,7 @@ SOURCES: dict[str, Callable[[bytes], Any]] = {
 
 @pytest.mark.parametrize("size", [0, 1, 1000, CHUNK, CHUNK + 1, 2 * CHUNK])
 @pytest.mark.parametrize("source", SOURCES)
-def test_fileobj_of_any_kind_is_uploaded_whole(s3: StrictWorld, source: str, size: int) -> None:
+def test_up_04_fileobj_of_any_kind_is_uploaded_whole(s3: StrictWorld, source: str, size: int) -> None:
     """UP-04: short reads are put together to whole parts, and what can't be rewound is read once."""
     fileobj = SOURCES[source](DATA[:size])
     progress: list[int] = []
@@ -214,7 +216,7 @@ def test_body_of_a_download_can_be_uploaded(s3: StrictWorld) -> None:
 
 
 @pytest.mark.parametrize("size", [1000, CHUNK + 5])
-def test_extra_args_reach_the_threads(s3: StrictWorld, kms: FakeKms, tmp_path: Path, size: int) -> None:
+def test_co_10_extra_args_reach_the_threads(s3: StrictWorld, kms: FakeKms, tmp_path: Path, size: int) -> None:
     """CO-10: the encryption context binds the object, other arguments go to S3, and the caller's dict is left alone."""
     client = s3.client(keyring=KmsKeyring(kms, KMS_KEY_ARN))
     context = {"EncryptionContext": {"tenant": "alpha"}}
@@ -286,7 +288,7 @@ def test_wrong_call_is_answered_as_by_boto3(s3: StrictWorld, tmp_path: Path, cal
     assert s3.stored_keys() == []
 
 
-def test_text_is_refused(s3: StrictWorld) -> None:
+def test_up_02_text_is_refused(s3: StrictWorld) -> None:
     """The message says how a file is to be opened (UP-02); of a large one, s3transfer's own, earlier one is raised."""
     with pytest.raises(ConfigurationTypeError, match="'rb'"):
         s3.client().upload_fileobj(io.StringIO("text"), s3.bucket, KEY)

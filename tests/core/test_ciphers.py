@@ -148,7 +148,7 @@ def test_cbc_range_chains_from_the_block_before(first: int, last: bool) -> None:
 
 
 @pytest.mark.parametrize("length", [1, 15, 17])
-def test_cbc_range_refuses_parts_of_blocks(length: int) -> None:
+def test_cb_11_cbc_range_refuses_parts_of_blocks(length: int) -> None:
     """A range of CBC that does not end with a block is refused."""
     decryptor = content_key(AES_CBC).cbc_range_decryptor(bytes(16), last=False)
     with pytest.raises(DecryptionError):
@@ -206,7 +206,7 @@ def test_gcm_decryption_stops_at_its_limit(suite: AlgorithmSuite) -> None:
 
 
 @gcm_suites
-def test_gcm_range_stops_at_its_limit(suite: AlgorithmSuite) -> None:
+def test_rg_11_gcm_range_stops_at_its_limit(suite: AlgorithmSuite) -> None:
     """RG-11: the counter of a range never wraps: the last block is exact, and a byte behind it is refused."""
     last_block = AES.new(KEY, AES.MODE_ECB).encrypt(content_key(suite).iv + b"\xff" * 4)
     assert in_pieces(content_key(suite).ctr_filter(2**36 - 32 - 16), bytes(16), 16) == last_block
@@ -215,8 +215,15 @@ def test_gcm_range_stops_at_its_limit(suite: AlgorithmSuite) -> None:
 
 
 @gcm_suites
+def test_rg_11_gcm_range_may_be_the_last_byte(suite: AlgorithmSuite) -> None:
+    """RG-11: the very last byte that GCM encrypts can be read by itself."""
+    last_block = AES.new(KEY, AES.MODE_ECB).encrypt(content_key(suite).iv + b"\xff" * 4)
+    assert in_pieces(content_key(suite).ctr_filter(2**36 - 32 - 1), bytes(1), 16) == last_block[-1:]
+
+
+@gcm_suites
 @pytest.mark.parametrize("offset", [-1, 2**36 - 32, 2**36 - 31, 2**40])
-def test_gcm_range_outside_its_limit_is_refused(suite: AlgorithmSuite, offset: int) -> None:
+def test_rg_11_gcm_range_outside_its_limit_is_refused(suite: AlgorithmSuite, offset: int) -> None:
     """RG-11: no filter is made for an offset at which no genuine object has plaintext."""
     with pytest.raises(DecryptionError):
         content_key(suite).ctr_filter(offset)
@@ -457,7 +464,7 @@ def in_child(call: Callable[[], object]) -> str:
 
 
 @pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
-def test_filter_refuses_use_in_a_forked_process(suite: AlgorithmSuite) -> None:
+def test_co_04_filter_refuses_use_in_a_forked_process(suite: AlgorithmSuite) -> None:
     """CO-04: parent and child would go on with the same keystream, so the child is refused and the parent is not."""
     for filter in filters(suite):
         filter.update(b"before the fork")
@@ -468,7 +475,7 @@ def test_filter_refuses_use_in_a_forked_process(suite: AlgorithmSuite) -> None:
 
 @pytest.mark.parametrize("filter", every_filter())
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
-def test_filter_refuses_to_be_copied(filter: Filter, duplicate: Callable[[object], object]) -> None:
+def test_lk_07_filter_refuses_to_be_copied(filter: Filter, duplicate: Callable[[object], object]) -> None:
     """LK-07: neither copies nor pickles of a cipher's state can be made: they would share or carry away a key."""
     with pytest.raises(TypeError, match="can't be pickled or copied"):
         duplicate(filter)
@@ -476,14 +483,14 @@ def test_filter_refuses_to_be_copied(filter: Filter, duplicate: Callable[[object
 
 @suites
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
-def test_content_key_refuses_to_be_copied(suite: AlgorithmSuite, duplicate: Callable[[object], object]) -> None:
+def test_lk_07_content_key_refuses_to_be_copied(suite: AlgorithmSuite, duplicate: Callable[[object], object]) -> None:
     """LK-07: a content key stays where it was made."""
     with pytest.raises(TypeError, match="can't be pickled or copied"):
         duplicate(content_key(suite))
 
 
 @suites
-def test_content_key_shows_no_secret(suite: AlgorithmSuite) -> None:
+def test_lk_04_content_key_shows_no_secret(suite: AlgorithmSuite) -> None:
     """LK-04: neither repr nor str of a content key or of a filter shows the key."""
     key = content_key(suite)
     shown = f"{key!r} {key!s} {[repr(filter) for filter in filters(suite)]}"

@@ -251,6 +251,7 @@ def test_legacy_write_needs_its_switch_and_warns(name: str, content: str | None,
         engine = Engine(keyring=keyring_for(name), content_algorithm=content, enable_legacy_writes=True, **LEGACY)
     sealed = engine.seal()
     assert (sealed.envelope.format, sealed.envelope.suite) == (format.name, AES_CBC)
+    assert "x-amz-tag-len" not in sealed.envelope.texts
     body = sealed.content_key.encrypt(PLAINTEXT)
     assert body == reference.cbc_encrypt(sealed.content_key.key, sealed.envelope.iv, PLAINTEXT)
     assert finish_at_once(engine.open(parse(emit(sealed.envelope))).decryptor(), body) == PLAINTEXT
@@ -329,7 +330,7 @@ def test_keyring_must_be_one(value: Any) -> None:
         Engine(keyring=value)
 
 
-def test_engine_can_not_be_changed() -> None:
+def test_cf_04_engine_can_not_be_changed() -> None:
     """CF-04: what was checked at construction stays as it was."""
     engine = Engine(keyring=AesKeyring(AES_KEY))
     for name in SWITCHES:

@@ -42,7 +42,7 @@ from s3_encryption.envelope import (
     without_envelope,
 )
 from s3_encryption.exceptions import InvalidEnvelopeError, NotEncryptedError
-from s3_encryption.fields import decode_header_text
+from s3_encryption.fields import decode_header_text, print_json
 from s3_encryption.keyrings import WrappedDataKey
 
 LENGTH = "x-amz-unencrypted-content-length"
@@ -389,6 +389,15 @@ def test_description_is_compared_by_value(kind: Kind) -> None:
         assert emit(parse(metadata)) == metadata
 
 
+@pytest.mark.parametrize("text", [" ", "\u007f", "\ud7ff", "\ue000", "\uffff", "\U0001f600"])
+def test_description_may_hold_any_other_character(text: str) -> None:
+    """JS-10: the characters beside those that are refused are read, and printed as ASCII."""
+    printed = print_json({"name": text})
+    assert printed.isascii()
+    stored = written(V2_AES).changed("x-amz-matdesc", printed)
+    assert parse(stored.metadata).wrapped.description == {"name": text}
+
+
 def escaped(text: str) -> str:
     """Return a text with every character escaped as in JSON."""
     return "".join(f"\\u{ord(c):04x}" for c in text)
@@ -529,6 +538,17 @@ def test_numbers_and_null_of_old_writers_are_read() -> None:
     with_object, file = instruction_file(written(V3_AES))
     null = json.dumps({**json.loads(file), "x-amz-m": None}).encode()
     assert merge(with_object, null).wrapped.description == {}
+
+
+@pytest.mark.parametrize(("digits", "is_read"), [(15, True), (16, False)])
+def test_number_of_an_old_writer_has_as_many_digits_as_text_may_have(digits: int, is_read: bool) -> None:
+    """IF-11: 15 digits are more than any length has; one more is refused, not rounded."""
+    _, file = instruction_file(written(V2_AES))
+    numbers = json.dumps({**json.loads(file), LENGTH: int("9" * digits)}).encode()
+    if is_read:
+        assert merge({}, numbers).plaintext_length == int("9" * digits)
+    else:
+        assert "is not valid JSON" in refused_file({}, numbers)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ TAMPERING = {
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name__)
-def test_error_has_its_place_in_the_tree(error: type[Exception]) -> None:
+def test_er_07_error_has_its_place_in_the_tree(error: type[Exception]) -> None:
     """ER-01: one base for all, one below it for all that smells of tampering, and each class says what it means."""
     assert issubclass(error, S3EncryptionClientSecurityError) == (error.__name__ in TAMPERING)
     assert error.__doc__
@@ -48,7 +48,7 @@ def test_mistakes_of_the_caller_are_pythons_own_errors_too() -> None:
     assert issubclass(ConfigurationTypeError, (ConfigurationError, TypeError))
 
 
-def test_failed_decryption_has_one_text() -> None:
+def test_er_01_er_04_failed_decryption_has_one_text() -> None:
     """ER-04: whatever failed, the text is the same."""
     assert str(DecryptionError()) == str(KeyCommitmentError()) == DecryptionError.MESSAGE
 

@@ -90,7 +90,7 @@ def test_gcm_encrypts_to_the_published_answers(cases: list[Case]) -> None:
 
 @gcm_files
 @pytest.mark.parametrize("release_unverified", [False, True])
-def test_gcm_decrypts_the_published_answers(cases: list[Case], release_unverified: bool) -> None:
+def test_kv_01_kv_02_gcm_decrypts_the_published_answers(cases: list[Case], release_unverified: bool) -> None:
     """KV-01, KV-02: every valid vector's body becomes its plaintext, every invalid one is refused."""
     chance = random.Random("decrypt")
     for case in cases:
@@ -103,7 +103,7 @@ def test_gcm_decrypts_the_published_answers(cases: list[Case], release_unverifie
 
 
 @pytest.mark.parametrize("bits", [0, 8, 16, 32, 48, 64, 80, 120, 128, 160, 256, 512, 1024, 2056])
-def test_gcm_iv_of_another_size_never_reaches_the_cipher(bits: int) -> None:
+def test_kv_01_gcm_iv_of_another_size_never_reaches_the_cipher(bits: int) -> None:
     """KV-01: the IV sizes of the other Wycheproof groups are refused with the envelope."""
     iv = next(t["iv"] for g, t in wycheproof("Cipher/wycheproof/aes_gcm_test.json") if g["ivSize"] == bits)
     stored = Encoder().write(V2_AES, b"x").changed("x-amz-iv", to_base64(bytes.fromhex(iv)))

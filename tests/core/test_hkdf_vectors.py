@@ -14,7 +14,7 @@ from support.vectors import salamander
 from s3_encryption.ciphers import _hkdf_expand, derive_committing_key
 
 
-def test_hkdf_agrees_with_wycheproof() -> None:
+def test_kv_04_hkdf_agrees_with_wycheproof() -> None:
     """KV-04: every valid vector whose output fits one SHA-512 digest, which is all that V3 needs, comes out."""
     seen = 0
     for _, test in wycheproof("Protocol/wycheproof/hkdf_sha512_test.json"):

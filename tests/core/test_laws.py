@@ -127,7 +127,7 @@ def test_changed_byte_of_a_gcm_body_never_gives_plaintext(
 
 @law(200)
 @given(stream_suites, st.integers(0, 200_000), seeds, st.data())
-def test_range_of_a_body_decrypts_to_the_slice(
+def test_kv_05_range_of_a_body_decrypts_to_the_slice(
     suite: AlgorithmSuite, length: int, seed: int, data: st.DataObject
 ) -> None:
     """KV-05: law: decrypting a slice of the ciphertext gives that slice of the plaintext."""
@@ -196,7 +196,7 @@ any_metadata = st.dictionaries(st.sampled_from(sorted({*RESERVED_FIELDS, INSTRUC
 
 @law(200)
 @given(any_metadata)
-def test_any_metadata_is_parsed_or_refused(metadata: dict[str, str]) -> None:
+def test_kv_08_any_metadata_is_parsed_or_refused(metadata: dict[str, str]) -> None:
     """KV-08: law: whatever the fields hold, parsing ends in an envelope that prints as it was, or in our own error."""
     with contextlib.suppress(S3EncryptionClientSecurityError):
         assert emit(parse(metadata)).items() <= metadata.items()
@@ -223,7 +223,7 @@ any_file = st.one_of(
 
 @law(200)
 @given(any_metadata, any_file)
-def test_any_instruction_file_is_merged_or_refused(metadata: dict[str, str], file: bytes) -> None:
+def test_kv_08_any_instruction_file_is_merged_or_refused(metadata: dict[str, str], file: bytes) -> None:
     """KV-08: law: whatever an object and its file hold, merging ends in an envelope or in our own error."""
     with contextlib.suppress(S3EncryptionClientSecurityError):
         merged = merge(metadata, file)

@@ -128,3 +128,14 @@ def test_core_tests_do_not_import_boto() -> None:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not {name.partition(".")[0] for name in names} & (BOTO | {"moto"}), path.name
+
+
+def test_subpackages_hold_names_only() -> None:
+    """What is below the package's own modules repeats names for code written elsewhere, and nothing else."""
+    paths = sorted(PACKAGE.glob("*/*.py"))
+    assert paths
+    for path in paths:
+        docstring, *statements, names = ast.parse(path.read_text("utf-8")).body
+        assert isinstance(docstring, ast.Expr)
+        assert isinstance(names, ast.Assign)
+        assert all(isinstance(statement, ast.ImportFrom) and statement.level == 2 for statement in statements), path

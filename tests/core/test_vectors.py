@@ -67,7 +67,7 @@ def test_vectors_are_complete() -> None:
 
 
 @all_vectors
-def test_vector_decrypts_to_its_plaintext(vector: Vector, kms: FakeKms) -> None:
+def test_kv_10_vector_decrypts_to_its_plaintext(vector: Vector, kms: FakeKms) -> None:
     """With the right keyring and just the switches that it needs, each object gives its plaintext."""
     engine = Engine(keyring=vector.keyring(kms), **vector.switches)
     assert read_body(engine, envelope_of(vector), vector.body, vector.encryption_context) == vector.plaintext

@@ -1,0 +1,1 @@
+"""Tests of the programs in examples: each runs as its user would run it."""

@@ -1,0 +1,1 @@
+"""Long mixed work by many threads over a bad network."""
