@@ -19,11 +19,8 @@ from botocore.client import BaseClient
 from botocore.exceptions import HTTPClientError
 
 from .algorithms import CommitmentPolicy
-<<<<<<< HEAD
-from .chunked import sendable
-=======
 from .aws_form import takes_aws_form
->>>>>>> main
+from .chunked import sendable
 from .clients import kms_keyring, make_s3_client
 from .copies import MANAGED_COPIES_KEEP_METADATA, ObjectCopier
 from .engine import Engine, check_switch
