@@ -370,7 +370,7 @@ class EncryptingReader(io.RawIOBase):
         try:
             if size is None or size < 0:
                 return b"".join(iter(lambda: self.read(BLOCK_BYTES), b""))
-            self._skip_to(self._position)
+            self._skip_to(min(self._position, self._length))
             data = self._take(min(size, max(0, self._length - self._position)))
         except Exception as error:
             self._failure = error
