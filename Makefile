@@ -74,7 +74,7 @@ docs-operations: $(READY)
 
 ## docs: build the guide into build/docs
 docs: $(READY)
-	$(BIN)/mkdocs build --strict --quiet --config-file .ci/mkdocs.yml
+	$(BIN)/mkdocs build --strict --config-file .ci/mkdocs.yml
 
 ## build: build wheel and sdist into dist/
 build: $(READY)

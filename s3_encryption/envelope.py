@@ -381,10 +381,8 @@ def merge(metadata: Mapping[str, str], instruction_file: bytes) -> Envelope:
 def _parse_instruction_file(body: bytes) -> dict[str, str]:
     if len(body) > MAX_INSTRUCTION_FILE_BYTES:
         refuse("the instruction file is too long")
-    try:
-        text = body.decode("utf-8")
-    except UnicodeDecodeError:
-        raise InvalidEnvelopeError("The instruction file is not UTF-8 text.") from None
+    # What is not UTF-8 becomes lone surrogates, which no field may have.
+    text = body.decode("utf-8", errors="surrogateescape")
     value = load_json_object(text, "the instruction file", parse_int=_number_text)
     return {name: field_text for name, raw in value.items() if (field_text := _field_text(name, raw)) is not None}
 

@@ -19,7 +19,8 @@ from support.servers import moto_server
 
 from s3_encryption import S3EncryptionClient, exceptions
 
-GUIDE = Path(__file__).parents[1] / "docs"
+README = Path(__file__).parents[1] / "README.md"
+GUIDE = README.parent / "docs"
 OURS = sorted(
     name
     for name, member in inspect.getmembers(exceptions, inspect.isclass)
@@ -47,6 +48,35 @@ def test_no_section_is_about_an_error_that_is_gone() -> None:
     """A section that has an error's name is about one that exists."""
     titles = re.findall(r"^### (\S+)$", (GUIDE / "troubleshooting.md").read_text(), re.MULTILINE)
     assert sorted(titles) == OURS
+
+
+# --- names and links --------------------------------------------------------------------------------------------------
+
+OPTIONS = {
+    name
+    for name, parameter in inspect.signature(S3EncryptionClient.__new__).parameters.items()
+    if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+}
+PAGES = sorted(GUIDE.glob("*.md"))
+ALL_TEXT = "".join(page.read_text() for page in [*PAGES, README])
+
+
+@pytest.mark.parametrize("option", sorted(OPTIONS))
+def test_every_option_is_told_of(option: str) -> None:
+    """An option of the client is found in the guide or the README."""
+    assert re.search(rf"\b{option}\b", ALL_TEXT)
+
+
+def test_options_told_of_exist() -> None:
+    """What the guide and the README call a switch is one of the client's."""
+    assert set(re.findall(r"\b(?:enable|allow)_\w+", ALL_TEXT)) <= OPTIONS
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    """A link to a page or a file leads to one; those of the guide are checked when it is built."""
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", README.read_text())
+    assert "docs/index.md" in links
+    assert [link for link in links if not (README.parent / link).exists()] == []
 
 
 # --- policies ---------------------------------------------------------------------------------------------------------

@@ -538,26 +538,6 @@ def test_wi_04_answer_without_a_length_is_read(s3: StrictWorld, format: str, mod
     assert b"".join(body.iter_chunks(50_000)) == plaintext
 
 
-def test_bytes_behind_the_announced_length_are_ignored(s3: StrictWorld) -> None:
-    """What follows the announced body belongs to no answer (WI-02)."""
-    store(s3, "V2")
-    longer = Fault(lambda answer: replace(answer, body=answer.body + b"more", announced_length=len(answer.body)))
-    s3.server.script(longer, method="GET")
-    assert read(s3.client(), s3) == PLAINTEXT
-
-
-@pytest.mark.parametrize(
-    ("length", "error"), [(0, DecryptionError), (15, DecryptionError), (10**15, IncompleteReadError)]
-)
-@pytest.mark.parametrize("mode", VERIFIED_MODES)
-def test_false_content_length_is_an_error(s3: StrictWorld, mode: str, length: int, error: type[Exception]) -> None:
-    """A length that is not the body's makes an error, and nothing of that size is allocated (WI-05)."""
-    store(s3, "V2")
-    s3.server.script(Fault(lambda answer: replace(answer, announced_length=length)), method="GET")
-    with pytest.raises(error):
-        read(s3.client(**MODES[mode]), s3)
-
-
 @pytest.mark.parametrize("mode", MODES)
 def test_wi_13_false_checksum_is_botocores_error(s3: StrictWorld, mode: str) -> None:
     """A checksum of S3 that does not fit the ciphertext raises FlexibleChecksumError, as in plain boto3 (WI-13)."""

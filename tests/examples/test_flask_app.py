@@ -15,7 +15,8 @@ from urllib3 import encode_multipart_formdata
 
 from .conftest import SECRET, Aws, Example, example
 
-LARGE = SECRET + os.urandom(20 * 1024 * 1024) + SECRET
+# Longer than the 8 MiB from which on boto3 uploads in parts.
+LARGE = SECRET + os.urandom(9 * 1024 * 1024) + SECRET
 
 
 @pytest.fixture
