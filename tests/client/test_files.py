@@ -96,7 +96,6 @@ def test_changed_object_yields_no_byte(s3: StrictWorld, mode: str) -> None:
             file.read(1)
 
 
-@pytest.mark.xfail(strict=True, reason="open() takes the object's length from HEAD without comparing it with the body")
 @modes
 @pytest.mark.parametrize("bytes_more", [-1000, -1, 1, 16])
 def test_length_that_the_head_forges_is_no_length(s3: StrictWorld, mode: str, bytes_more: int) -> None:
