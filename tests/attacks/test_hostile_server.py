@@ -15,7 +15,7 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 from client.reading import MODES, RELEASES, VERIFIED_MODES, Sink
-from support.encoder import V2_AES_CBC, V3_AES, Kind
+from support.encoder import V3_AES, Kind
 from support.scripted_server import CLOSE, Headers, Script, ScriptedServer, Wire, http, in_pieces, keeping_open, saying
 
 from s3_encryption.exceptions import InvalidEnvelopeError, S3EncryptionClientError
