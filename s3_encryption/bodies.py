@@ -7,21 +7,18 @@ plaintext every time. A source that can't be read twice is encrypted into a temp
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import io
 import itertools
 import tempfile
-import zlib
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from typing import IO, Any
 
 from .algorithms import GCM_MAX_PLAINTEXT_BYTES
 from .ciphers import Buffer, Filter
-from .exceptions import BodyChangedError, BodyMismatchError, ConfigurationError, ConfigurationTypeError
+from .declared import Declared, wrong_length
+from .exceptions import BodyChangedError, ConfigurationError, ConfigurationTypeError
 from .segments import Segment
 
 # How much is read, encrypted, remembered by a digest and sent at a time.
@@ -187,56 +184,6 @@ def _position(body: Any) -> int | None:
     except (AttributeError, OSError, ValueError):
         return None
     return position
-
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """What a caller declared of the plaintext: its length in bytes, and digests of it by parameter name."""
-
-    length: int | None = None
-    digests: dict[str, str] = field(default_factory=dict)
-
-    def check_all(self, plaintext: Buffer) -> None:
-        """Pass when a plaintext held in memory is what was declared."""
-        check = self.new_check()
-        check.update(plaintext)
-        check.finish()
-
-    def new_check(self) -> DeclarationCheck:
-        """Return an object that compares a plaintext with the declaration."""
-        return DeclarationCheck(self)
-
-
-def _wrong_length(expected: int, actual: int) -> BodyMismatchError:
-    return BodyMismatchError(f"ContentLength says {expected} bytes, but the body has {actual}.")
-
-
-class DeclarationCheck:
-    """Compares one pass over a plaintext with what was declared of it."""
-
-    def __init__(self, declared: Declared) -> None:
-        self._declared = declared
-        self._digests = {name: _DIGESTS[name][0]() for name in declared.digests}
-        self._length = 0
-
-    def update(self, block: Buffer) -> None:
-        """Take in the next piece of the plaintext."""
-        self._length += len(block)
-        for digest in self._digests.values():
-            digest.update(block)
-
-    def finish(self) -> None:
-        """Pass when all of the plaintext is what was declared.
-
-        Raises:
-            BodyMismatchError: It is not.
-        """
-        declared = self._declared
-        if declared.length is not None and declared.length != self._length:
-            raise _wrong_length(declared.length, self._length)
-        for name, digest in self._digests.items():
-            if base64.b64encode(digest.digest()).decode() != declared.digests[name]:
-                raise BodyMismatchError(f"The body does not have the declared {name}.")
 
 
 def encrypted_blocks(
@@ -445,67 +392,6 @@ def encrypted_in_spool(source: Source, filter: Filter, declared: Declared) -> IO
     return spool
 
 
-# --- what callers declare of a body -----------------------------------------------------------------------------------
-
-
-class Crc32:
-    """zlib's CRC-32 with the face of a hashlib object."""
-
-    def __init__(self) -> None:
-        self._value = 0
-
-    def update(self, data: Buffer) -> None:
-        self._value = zlib.crc32(data, self._value)
-
-    def digest(self) -> bytes:
-        return self._value.to_bytes(4, "big")
-
-
-def crc32_of(data: Buffer) -> str:
-    """Return the CRC-32 of some bytes as S3's headers have it."""
-    return base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode("ascii")
-
-
-def _md5() -> Any:
-    return hashlib.md5(usedforsecurity=False)
-
-
-# The parameters by which a caller declares a digest of the body, and the algorithm that S3 is then asked to use.
-_DIGESTS: dict[str, tuple[Callable[[], Any], str]] = {
-    "ContentMD5": (_md5, "CRC32"),
-    "ChecksumCRC32": (Crc32, "CRC32"),
-    "ChecksumSHA1": (lambda: hashlib.sha1(usedforsecurity=False), "SHA1"),
-    "ChecksumSHA256": (hashlib.sha256, "SHA256"),
-    "ChecksumSHA512": (hashlib.sha512, "SHA512"),
-    # Botocore does not compute checksums by this one.
-    "ChecksumMD5": (_md5, "CRC32"),
-}
-_NOT_DIGESTS = frozenset({"ChecksumAlgorithm", "ChecksumMode", "ChecksumType"})
-
-
-def take_declared(params: dict[str, Any]) -> Declared:
-    """Take out of request parameters what the caller declared of the plaintext.
-
-    S3 gets the ciphertext, so a length or digest of the plaintext must not reach it. Where a checksum was given, S3 is
-    asked to keep one of the ciphertext by the same algorithm.
-
-    Raises:
-        ConfigurationError: A checksum is of an algorithm that can't be computed here.
-    """
-    digests = {}
-    for name in [name for name in params if declares_digest(name)]:
-        if name not in _DIGESTS:
-            raise ConfigurationError(
-                f"{name} can't be verified before encryption. Leave it out; pass ChecksumAlgorithm instead."
-            )
-        digests[name] = params.pop(name)
-        algorithm = _DIGESTS[name][1]
-        if name == f"Checksum{params.get('ChecksumAlgorithm', algorithm)}":
-            params["ChecksumAlgorithm"] = algorithm
-        params.setdefault("ChecksumAlgorithm", algorithm)
-    return Declared(params.pop("ContentLength", None), digests)
-
-
 def check_length(source: Source, declared: Declared) -> None:
     """Pass when a source has the declared length, as far as it can tell its length, and not more than can be encrypted.
 
@@ -516,13 +402,8 @@ def check_length(source: Source, declared: Declared) -> None:
     if source.length is None:
         return
     if declared.length is not None and declared.length != source.length:
-        raise _wrong_length(declared.length, source.length)
+        raise wrong_length(declared.length, source.length)
     if source.length > GCM_MAX_PLAINTEXT_BYTES:
         raise ConfigurationError(
             f"The body has {source.length} bytes; AES-GCM encrypts {GCM_MAX_PLAINTEXT_BYTES} (64 GiB) at most."
         )
-
-
-def declares_digest(name: str) -> bool:
-    """Return whether a parameter of a request, or a field of a response, is a digest of a body."""
-    return name == "ContentMD5" or (name.startswith("Checksum") and name not in _NOT_DIGESTS)

@@ -15,8 +15,9 @@ from typing import Any
 
 from botocore.httpchecksum import AwsChunkedWrapper
 
-from .bodies import BLOCK_BYTES, Crc32, EncryptingReader, SmallBody
+from .bodies import BLOCK_BYTES, EncryptingReader, SmallBody
 from .ciphers import Buffer
+from .declared import Crc32
 
 _CRC32_TRAILER = b"x-amz-checksum-crc32"
 _CRC32_TEXT_BYTES = 8
@@ -86,8 +87,11 @@ def _end(checksum: bytes) -> bytes:
 
 def sendable(request: dict[str, Any]) -> dict[str, Any]:
     """Return the request to make instead of one of botocore's: the same, where its body is not an encrypted one."""
-    body, headers = request.get("body"), request.get("headers", {})
-    source = getattr(body, "_raw", None) if type(body) is AwsChunkedWrapper else body
+    body: Any = request.get("body")
+    headers = request.get("headers", {})
+    source = body
+    if type(body) is AwsChunkedWrapper:
+        source = getattr(body, "_raw", None)
     if isinstance(source, SmallBody):
         content = source.getvalue() if body is source else body
         return {**request, "body": content, "headers": _without("Expect", headers)}

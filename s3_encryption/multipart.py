@@ -16,20 +16,13 @@ import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, Any
 
 from .algorithms import GCM_MAX_PLAINTEXT_BYTES
-from .bodies import (
-    EncryptingReader,
-    SmallBody,
-    Source,
-    check_length,
-    declares_digest,
-    encrypted_in_spool,
-    take_declared,
-)
+from .bodies import EncryptingReader, SmallBody, Source, check_length, encrypted_in_spool
 from .ciphers import ContentKey
+from .declared import check_whole, declares_digest, take_declared
 from .engine import Engine
 from .envelope_store import CallOptions, EnvelopeStore, Params, RawCall, StoredEnvelope
 from .exceptions import (
@@ -62,11 +55,17 @@ class _Part:
     length: int | None = None
     # Known when the sizes of all parts before it are.
     segment: Segment | None = None
+    # CRC-32 and length of its plaintext, where a checksum of the whole will be given.
+    crc32: tuple[int, int] | None = None
     # A part that is held back: its ciphertext.
     held: IO[bytes] | None = None
     # What the caller was told, and what S3 said when the part was really sent.
     etag: str = ""
     sent: Mapping[str, Any] | None = None
+
+    def note_crc32(self, crc32: int, length: int) -> None:
+        """Remember what the part adds to the checksum of the whole plaintext."""
+        self.crc32 = crc32, length
 
 
 class _Upload:
@@ -90,6 +89,11 @@ class _Upload:
         self._known_parts = 0
         self._known_bytes = 0
         self._all_bytes = 0
+
+    @property
+    def checksum_is_of_the_whole(self) -> bool:
+        """Whether the caller may declare a CRC-32 of the whole plaintext at the end."""
+        return (self.params.get("ChecksumType"), self.params.get("ChecksumAlgorithm")) == ("FULL_OBJECT", "CRC32")
 
     def check_process(self) -> None:
         """Refuse to go on in a forked process, where the same keystream would be used twice."""
@@ -235,6 +239,8 @@ class MultipartUploads:
         if not 1 <= number <= MAX_PARTS:
             return raw_call("UploadPart", {**params, "Body": b""})  # S3 says what is wrong with it
         part = upload.part(number, params)
+        if upload.checksum_is_of_the_whole:
+            declared = replace(declared, note_crc32=part.note_crc32)
         if source.length is not None:
             upload.set_length(part, source.length)
         segment = upload.segment_of(part, source)
@@ -273,8 +279,9 @@ class MultipartUploads:
             if upload.completed is None:
                 given = (params.get("MultipartUpload") or {}).get("Parts", [])
                 _check_parts(upload, given)
+                check_whole(params, [upload.parts[number].crc32 for number in sorted(upload.parts)])
                 parts = self._send_rest(raw_call, upload, len(given))
-                # Digests of the whole plaintext say nothing about the ciphertext; S3 has those of the parts.
+                # Digests of the plaintext say nothing about the ciphertext; S3 has those of the parts.
                 kept = {name: value for name, value in params.items() if not declares_digest(name)}
                 if "MpuObjectSize" in kept:
                     kept["MpuObjectSize"] += upload.ghash.key.suite.tag_bytes

@@ -12,8 +12,8 @@ from botocore.response import StreamingBody
 
 from . import envelope as envelopes
 from .algorithms import AES_GCM, BLOCK_BYTES
-from .bodies import declares_digest
 from .ciphers import Buffer, ContentKey, Filter
+from .declared import declares_digest
 from .engine import Engine
 from .envelope import Envelope
 from .envelope_store import CallOptions, EnvelopeStore, Params, RawCall

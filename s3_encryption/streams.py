@@ -111,7 +111,7 @@ class DecryptingStream(io.RawIOBase):
             # The caller wants it all in memory anyway, so no spool is needed.
             self._pieces = iter(())
             return self._verified_in_memory()
-        first = self._take() or next(self._started(), b"")
+        first: Buffer = self._take() or next(self._started(), b"")
         # Shares its memory with the buffer, where b"".join() would hold everything twice.
         whole = io.BytesIO(bytes(first))
         whole.seek(len(first))

@@ -6,17 +6,9 @@ import contextlib
 from dataclasses import dataclass
 from typing import Any
 
-from .bodies import (
-    Declared,
-    EncryptingReader,
-    SmallBody,
-    Source,
-    check_length,
-    crc32_of,
-    encrypted_in_spool,
-    take_declared,
-)
+from .bodies import EncryptingReader, SmallBody, Source, check_length, encrypted_in_spool
 from .ciphers import ContentKey
+from .declared import Declared, crc32_of, take_declared
 from .engine import Engine
 from .envelope_store import CallOptions, EnvelopeStore, Params, RawCall
 from .exceptions import UnsupportedOperationError

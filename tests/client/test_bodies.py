@@ -12,8 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.properties import reproducible
 
-from s3_encryption.bodies import BLOCK_BYTES, SMALL_BODY_BYTES, Declared, Source, check_length, take_declared
+from s3_encryption.bodies import BLOCK_BYTES, SMALL_BODY_BYTES, Source, check_length
+from s3_encryption.declared import Declared, combined_crc32, take_declared
 from s3_encryption.exceptions import (
     BodyMismatchError,
     ConfigurationError,
@@ -308,3 +312,11 @@ def test_mp_08_source_longer_than_gcm_encrypts_is_refused() -> None:
     check_length(Source(longest), Declared())
     with pytest.raises(ConfigurationError, match="64 GiB"):
         check_length(Source(too_long), Declared())
+
+
+@settings(reproducible, max_examples=100)
+@given(parts=st.lists(st.binary(max_size=300), max_size=6), zeros=st.integers(0, 10**6))
+def test_crc32_of_parts_is_that_of_the_whole(parts: list[bytes], zeros: int) -> None:
+    """Put together from the checksums and lengths of the parts, it is zlib's of all of them."""
+    parts = [*parts, bytes(zeros)]
+    assert combined_crc32((zlib.crc32(part), len(part)) for part in parts) == zlib.crc32(b"".join(parts))

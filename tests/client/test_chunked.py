@@ -11,9 +11,10 @@ from botocore.httpchecksum import AwsChunkedWrapper, Crc32Checksum
 from support import reference
 
 from s3_encryption.algorithms import AES_GCM
-from s3_encryption.bodies import BLOCK_BYTES, Declared, EncryptingReader, Source
+from s3_encryption.bodies import BLOCK_BYTES, EncryptingReader, Source
 from s3_encryption.chunked import ChunkedBody, sendable
 from s3_encryption.ciphers import ContentKey
+from s3_encryption.declared import Declared
 from s3_encryption.exceptions import BodyChangedError
 from s3_encryption.ghash import Ghash
 from s3_encryption.segments import Segment

@@ -12,7 +12,8 @@ import pytest
 from botocore.exceptions import ClientError
 from support.fake_kms import KMS_KEY_ARN, FakeKms
 
-from s3_encryption import BodyMismatchError, CommitmentPolicy, KmsKeyring, S3EncryptionSession
+from s3_encryption import BodyMismatchError, CommitmentPolicy, ConfigurationError, KmsKeyring, S3EncryptionSession
+from s3_encryption.declared import crc32_of
 
 from .opened import stored_plaintext
 from .sources import ShortReads, Unseekable
@@ -176,10 +177,48 @@ def test_digests_of_the_plaintext_stay_here(s3: StrictWorld, sizes: list[int]) -
     for number, part in enumerate(cut(*sizes), start=1):
         upload.send(number, part, ChecksumSHA256=digests[number - 1])
     listed = [{**entry, "ChecksumSHA256": digest} for entry, digest in zip(upload.listed(), digests, strict=True)]
-    upload.complete(listed, ChecksumSHA256=sha256_of(DATA[: sum(sizes)]))
+    upload.complete(listed)
     sent = b"\n".join(request.sent_bytes for request in s3.requests)
-    assert not any(digest.encode() in sent for digest in [*digests, sha256_of(DATA[: sum(sizes)])])
+    assert not any(digest.encode() in sent for digest in digests)
     assert stored_plaintext(s3) == DATA[: sum(sizes)]
+
+
+WHOLE = {"ChecksumAlgorithm": "CRC32", "ChecksumType": "FULL_OBJECT"}
+
+
+@pytest.mark.parametrize("sizes", [[100], [MIN_PART_BYTES, 100], [MIN_PART_BYTES, MIN_PART_BYTES]], ids=str)
+def test_up_08_crc32_of_the_whole_is_compared_and_stays_here(s3: StrictWorld, sizes: list[int]) -> None:
+    """The checksum that a caller declares of the whole is put together from those of the parts; S3 never sees it."""
+    crc32 = crc32_of(DATA[: sum(sizes)])
+    upload = Upload(s3.client(), **WHOLE)
+    for number, part in enumerate(cut(*sizes), start=1):
+        upload.send(number, part)
+    with pytest.raises(BodyMismatchError, match="ChecksumCRC32"):
+        upload.complete(ChecksumCRC32=crc32_of(b"other"))
+    assert not s3.stored_keys()
+    upload.complete(ChecksumCRC32=crc32, ChecksumType="FULL_OBJECT")
+    assert not any(crc32.encode() in request.sent_bytes for request in s3.requests)
+    assert stored_plaintext(s3) == DATA[: sum(sizes)]
+
+
+@pytest.mark.parametrize(
+    ("created", "declared"),
+    [
+        ({}, {"ChecksumCRC32": crc32_of(DATA[:100])}),
+        (WHOLE, {"ChecksumSHA256": sha256_of(DATA[:100])}),
+        (WHOLE, {"ChecksumCRC64NVME": "AAAAAAAAAAA="}),
+    ],
+    ids=["not announced", "SHA-256", "CRC-64"],
+)
+def test_up_08_what_cant_be_compared_is_refused(
+    s3: StrictWorld, created: dict[str, str], declared: dict[str, str]
+) -> None:
+    """A declaration is compared or refused, and never dropped in silence."""
+    upload = Upload(s3.client(), **created)
+    upload.send(1, DATA[:100])
+    with pytest.raises(ConfigurationError, match="can't be compared"):
+        upload.complete(**declared)
+    assert not s3.stored_keys()
 
 
 @pytest.mark.parametrize("size", [100, MIN_PART_BYTES])

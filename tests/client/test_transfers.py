@@ -11,13 +11,15 @@ from typing import Any
 import boto3
 import boto3.s3.transfer
 import pytest
+from boto3.exceptions import S3UploadFailedError
 from boto3.s3.transfer import S3Transfer, TransferConfig
 from botocore.exceptions import ParamValidationError
 from s3transfer.manager import TransferManager
 from s3transfer.subscribers import BaseSubscriber
 from support.fake_kms import KMS_KEY_ARN, FakeKms
 
-from s3_encryption import CommitmentPolicy, ConfigurationTypeError, KmsKeyring
+from s3_encryption import BodyMismatchError, CommitmentPolicy, ConfigurationTypeError, KmsKeyring
+from s3_encryption.declared import crc32_of
 
 from .opened import stored_plaintext
 from .sources import ShortReads, Unseekable, pipe_with
@@ -286,6 +288,19 @@ def test_wrong_call_is_answered_as_by_boto3(s3: StrictWorld, tmp_path: Path, cal
         errors.append((type(caught.value), str(caught.value)))
     assert errors[0] == errors[1]
     assert s3.stored_keys() == []
+
+
+@pytest.mark.parametrize("size", [1000, CHUNK, CHUNK + 1, 20 * MIB + 3])
+def test_up_08_checksum_of_the_whole_is_compared_and_stays_here(s3: StrictWorld, tmp_path: Path, size: int) -> None:
+    """A CRC-32 in ExtraArgs is that of the file, in one request or in many: a false one stores nothing."""
+    path = file_with(tmp_path, DATA[:size])
+    client = s3.client()
+    with pytest.raises((BodyMismatchError, S3UploadFailedError), match="does not have the declared ChecksumCRC32"):
+        client.upload_file(str(path), s3.bucket, KEY, ExtraArgs={"ChecksumCRC32": crc32_of(b"another file")})
+    assert not s3.stored_keys()
+    client.upload_file(str(path), s3.bucket, KEY, ExtraArgs={"ChecksumCRC32": crc32_of(DATA[:size])})
+    assert stored_plaintext(s3) == DATA[:size]
+    assert not any(crc32_of(DATA[:size]).encode() in request.sent_bytes for request in s3.requests)
 
 
 def test_up_02_text_is_refused(s3: StrictWorld) -> None:
