@@ -68,8 +68,12 @@ class Source:
         return type(self.body) in (io.BytesIO, io.BufferedReader, io.FileIO)
 
     def _measure(self, base: int) -> int:
-        self.body.seek(0, io.SEEK_END)
-        end = int(self.body.tell())
+        try:
+            self.body.seek(0, io.SEEK_END)
+            end = int(self.body.tell())
+        except TypeError:
+            # Bodies of older transfer classes can go to a place, and tell their length, but not go to their end.
+            end = len(self.body)
         self.body.seek(base)
         return max(0, end - base)
 

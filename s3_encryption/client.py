@@ -12,7 +12,7 @@ import operator
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from boto3.s3.transfer import TransferConfig
 from botocore.client import BaseClient
@@ -23,40 +23,44 @@ from .aws_form import takes_aws_form
 from .chunked import sendable
 from .clients import kms_keyring, make_s3_client
 from .copies import MANAGED_COPIES_KEEP_METADATA, ObjectCopier
+from .deletes import ObjectRemover
 from .engine import Engine, check_switch
 from .envelope import DEFAULT_INSTRUCTION_FILE_SUFFIX
-from .envelope_store import EnvelopeStore, Params, check_suffix
+from .envelope_store import CallOptions, Params
 from .exceptions import (
     ConfigurationError,
     ConfigurationTypeError,
     S3EncryptionClientError,
     UnsupportedOperationError,
-    shown,
 )
 from .files import open_object
-from .keyrings import AesKeyring, Keyring, RsaKeyring
+from .keyrings import Keyring
 from .multipart import MultipartUploads
 from .operations import (
     CALL_PARAMETERS,
     EXTRA_PARAMETERS,
+    PRESIGNED_READS,
     PRESIGNED_WARNING,
     decision,
     is_unsafe_to_presign,
     validate,
 )
-from .reads import ObjectReader, ReadOptions
+from .options import check_one_key, envelope_store, local_keyring, read_options
+from .reads import ObjectReader
 from .transfer import Download, FullReader
 from .writes import ObjectWriter
 
 if TYPE_CHECKING:
-    # From boto3-stubs, where those are installed.
-    from mypy_boto3_s3 import S3Client as _Client
+    from typing_extensions import Self, Unpack
+
+    from .aws_form import S3EncryptionClientConfig
+    from .typed import Client as _Client
+    from .typed import KeywordOptions, Options
 else:
     # At run time the base class comes from boto3, when a client is made.
     _Client = object
 
 DEFAULT_BUFFER_SIZE = 64 * 1024 * 1024
-_ENVELOPE_LOCATIONS = ("metadata", "instruction_file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class Handlers:
     writer: ObjectWriter
     uploads: MultipartUploads
     copies: ObjectCopier
+    remover: ObjectRemover
 
 
 class S3EncryptionClient(_Client):
@@ -93,6 +98,7 @@ class S3EncryptionClient(_Client):
         enable_unauthenticated_ranges: Read ranges of objects, which no tag can verify.
         enable_delayed_authentication: Release plaintext while it arrives; a changed object raises at its end only.
         allow_plaintext_reads: Return objects that have no envelope as they are.
+        enable_plaintext_presigned_uploads: Sign URLs and forms for uploading: what comes in by them is not encrypted.
         buffer_size: How many bytes of an object may be held in memory while it is verified; beyond it, ciphertext goes
         to a
             temporary file.
@@ -108,6 +114,8 @@ class S3EncryptionClient(_Client):
     _inner: Any
     _handlers: Handlers
     _call_defaults: Params
+    _signs_uploads: bool
+    _warns_of_presigned_reads: bool
 
     @takes_aws_form
     def __new__(
@@ -127,6 +135,7 @@ class S3EncryptionClient(_Client):
         enable_unauthenticated_ranges: bool = False,
         enable_delayed_authentication: bool = False,
         allow_plaintext_reads: bool = False,
+        enable_plaintext_presigned_uploads: bool = False,
         buffer_size: int = DEFAULT_BUFFER_SIZE,
         envelope_location: str = "metadata",
         instruction_file_suffix: str = DEFAULT_INSTRUCTION_FILE_SUFFIX,
@@ -134,18 +143,19 @@ class S3EncryptionClient(_Client):
         **client_options: Any,
     ) -> Any:
         keys = {"keyring": keyring, "kms_key_id": kms_key_id, "aes_key": aes_key, "rsa_key": rsa_key}
-        _check_one_key(keys)
-        envelopes = _envelope_store(envelope_location, instruction_file_suffix, ignore_instruction_files)
-        read_options = _read_options(
+        check_one_key(keys)
+        envelopes = envelope_store(envelope_location, instruction_file_suffix, ignore_instruction_files)
+        releases = read_options(
             buffer_size=buffer_size,
             enable_unauthenticated_ranges=enable_unauthenticated_ranges,
             enable_delayed_authentication=enable_delayed_authentication,
             allow_plaintext_reads=allow_plaintext_reads,
         )
-        local_keyring = _local_keyring(keyring, aes_key, rsa_key)
+        check_switch("enable_plaintext_presigned_uploads", enable_plaintext_presigned_uploads)
+        own_keyring = local_keyring(keyring, aes_key, rsa_key)
         inner = _inner_client(client, session, client_options)
         engine = Engine(
-            keyring=local_keyring or kms_keyring(kms_key_id, inner, session, client_options),
+            keyring=own_keyring or kms_keyring(kms_key_id, inner, session, client_options),
             commitment_policy=commitment_policy,
             enable_legacy_wrapping_algorithms=enable_legacy_wrapping_algorithms,
             enable_legacy_unauthenticated_modes=enable_legacy_unauthenticated_modes,
@@ -157,13 +167,28 @@ class S3EncryptionClient(_Client):
         # Botocore's own handlers hold weak references to the client that they were made for: it must live as long.
         self._inner = inner
         self._handlers = Handlers(
-            reader=ObjectReader(engine, envelopes, read_options),
+            reader=ObjectReader(engine, envelopes, releases),
             writer=ObjectWriter(engine, envelopes, _adds_crc32(inner)),
             uploads=MultipartUploads(engine, envelopes),
             copies=ObjectCopier(envelopes),
+            remover=ObjectRemover(envelopes),
         )
         self._call_defaults = {}
+        self._signs_uploads = enable_plaintext_presigned_uploads
+        self._warns_of_presigned_reads = True
         return self
+
+    if TYPE_CHECKING:
+        # Type checkers look at ``__init__``, where both forms are.
+        def __new__(cls, *args: Any, **options: Any) -> Self: ...  # type: ignore[no-redef]
+
+    @overload
+    def __init__(self, client: Any = None, **options: Unpack[KeywordOptions]) -> None: ...
+
+    @overload
+    def __init__(
+        self, wrapped_s3_client: Any, config: S3EncryptionClientConfig, **options: Unpack[Options]
+    ) -> None: ...
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """Do nothing: ``__new__`` has done it all, and the base class must not start anew."""
@@ -293,22 +318,24 @@ class S3EncryptionClient(_Client):
     ) -> None:
         """Copy an object inside S3, as boto3's ``copy`` does: the copy has its source's envelope."""
         source_client = SourceClient._inner if isinstance(SourceClient, S3EncryptionClient) else SourceClient
-        params = {"CopySource": CopySource, "Bucket": Bucket, "Key": Key}
+        target = {"CopySource": CopySource, "Bucket": Bucket, "Key": Key}
         with _located(Bucket, Key):
+            given = dict(ExtraArgs or {})
+            call = CallOptions.suffix_taken_from(given)
             # On the inner client: this one tells plaintext lengths, which would cut off the end of the ciphertext.
             copies, head = self._handlers.copies, (source_client or self._inner)._make_api_call
-            source = copies.source_of(head, {**params, **(ExtraArgs or {})})
+            source = copies.source_of(head, {**given, **target})
             if source is None:
-                self._inner.copy(CopySource, Bucket, Key, ExtraArgs, Callback, source_client, Config)
+                self._inner.copy(CopySource, Bucket, Key, given, Callback, source_client, Config)
                 return
-            kept = source.kept_in(dict(ExtraArgs or {}))
+            kept = dict(source.kept_in(given))
             if not MANAGED_COPIES_KEEP_METADATA:
                 kept.setdefault("Metadata", dict(source.metadata))
-            if "CopySourceIfMatch" not in (ExtraArgs or {}):
+            if "CopySourceIfMatch" not in given:
                 # A managed copy pins its source by itself.
                 kept.pop("CopySourceIfMatch", None)
             self._inner.copy(CopySource, Bucket, Key, kept, Callback, source_client, Config)
-            copies.copy_instruction_file(self._inner._make_api_call, params, source)
+            copies.copy_instruction_file(self._inner._make_api_call, {**given, **target}, source, call)
 
     def generate_presigned_url(
         self,
@@ -317,10 +344,11 @@ class S3EncryptionClient(_Client):
         ExpiresIn: int = 3600,
         HttpMethod: str | None = None,
     ) -> Any:
-        """Return a presigned URL for a read, which yields ciphertext; URLs for writes are refused."""
-        if is_unsafe_to_presign(ClientMethod, self.meta):
+        """Return a presigned URL for a read, which yields ciphertext; URLs for writes are refused, unless opted in."""
+        if is_unsafe_to_presign(ClientMethod, self.meta) and not self._signs_uploads:
             raise _presigned_refused(ClientMethod)
-        if ClientMethod == "get_object":
+        if ClientMethod in PRESIGNED_READS and self._warns_of_presigned_reads:
+            self._warns_of_presigned_reads = False
             warnings.warn(PRESIGNED_WARNING, stacklevel=2)
         return self._inner.generate_presigned_url(ClientMethod, Params, ExpiresIn, HttpMethod)
 
@@ -332,8 +360,10 @@ class S3EncryptionClient(_Client):
         Conditions: Any = None,
         ExpiresIn: int = 3600,
     ) -> Any:
-        """Refuse: what a browser posts would be stored unencrypted."""
-        raise _presigned_refused("POST").at(Bucket, Key)
+        """Refuse, unless opted in: what a browser posts is stored unencrypted."""
+        if not self._signs_uploads:
+            raise _presigned_refused("POST").at(Bucket, Key)
+        return self._inner.generate_presigned_post(Bucket, Key, Fields, Conditions, ExpiresIn)
 
     def _get_credentials(self) -> None:
         # boto3 asks for these only to hand transfers to the CRT client, which knows nothing of encryption. Without
@@ -351,47 +381,8 @@ def _class_over(cls: type, base: type) -> type:
     return type(cls.__name__, (cls, base), {"__module__": cls.__module__, "__doc__": cls.__doc__})
 
 
-def _check_one_key(keys: Mapping[str, object]) -> None:
-    given = [name for name, value in keys.items() if value is not None]
-    if len(given) != 1:
-        raise ConfigurationError(
-            f"Exactly one of {', '.join(keys)} is needed; "
-            + (f"{' and '.join(given)} are given." if given else "none is given.")
-        )
-
-
-def _local_keyring(keyring: Keyring | None, aes_key: bytes | None, rsa_key: Any) -> Keyring | None:
-    if aes_key is not None:
-        return AesKeyring(aes_key)
-    if rsa_key is not None:
-        return RsaKeyring(rsa_key)
-    return keyring
-
-
 def _adds_crc32(client: Any) -> bool:
     return getattr(client.meta.config, "request_checksum_calculation", None) == "when_supported"
-
-
-def _envelope_store(location: object, suffix: str, ignored: bool) -> EnvelopeStore:
-    if location not in _ENVELOPE_LOCATIONS or not isinstance(location, str):
-        raise ConfigurationError(f"envelope_location must be one of {_ENVELOPE_LOCATIONS}, not {shown(location)}.")
-    check_suffix(suffix)
-    check_switch("ignore_instruction_files", ignored)
-    if ignored and location == "instruction_file":
-        raise ConfigurationError('ignore_instruction_files contradicts envelope_location="instruction_file".')
-    return EnvelopeStore(location, suffix, ignored)
-
-
-def _read_options(**options: Any) -> ReadOptions:
-    for name, value in options.items():
-        if name != "buffer_size":
-            check_switch(name, value)
-    size = options["buffer_size"]
-    if isinstance(size, bool) or not isinstance(size, int):
-        raise ConfigurationTypeError(f"buffer_size must be a number of bytes (int), not {shown(size)}.")
-    if size < 1:
-        raise ConfigurationError(f"buffer_size must be at least 1 byte, not {size}.")
-    return ReadOptions(**options)
 
 
 def _inner_client(client: Any, session: Any, client_options: Mapping[str, Any]) -> Any:
@@ -431,5 +422,5 @@ def _located(bucket: object, key: object) -> Iterator[None]:
 def _presigned_refused(what: str) -> S3EncryptionClientError:
     return UnsupportedOperationError(
         f"A presigned {what} would let its user store an object unencrypted. "
-        "Use put_object here, or sign with a plain client."
+        "Use put_object here. Where plaintext is meant, enable_plaintext_presigned_uploads=True signs it."
     )

@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError
 from s3transfer.copies import CopySubmissionTask
 
 from . import envelope as envelopes
-from .envelope_store import REPEATED_PARAMETERS, EnvelopeStore, Params, RawCall, error_code
+from .envelope_store import INSTRUCTION_FILE_PARAMETERS, CallOptions, EnvelopeStore, Params, RawCall, error_code
+from .exceptions import UnsupportedOperationError
 
 # Older versions of s3transfer lose the metadata of what they copy in parts, unless they are given it.
 MANAGED_COPIES_KEEP_METADATA = hasattr(CopySubmissionTask, "PRESERVED_METADATA_FIELDS")
@@ -27,6 +28,9 @@ _SOURCE_PARAMETERS = {
     "RequestPayer": "RequestPayer",
 }
 
+# S3 refuses to copy an object onto itself when no more than these is said.
+_CHANGES_NOTHING = frozenset({"RequestPayer", "ExpectedBucketOwner", "ChecksumAlgorithm"})
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectCopier:
@@ -36,12 +40,22 @@ class ObjectCopier:
 
     def copy_object(self, raw_call: RawCall, params: Params) -> Any:
         """Copy an object with its envelope, also where its metadata is replaced, and return S3's answer."""
+        call = CallOptions.suffix_taken_from(params)
         source = self.source_of(raw_call, params)
         if source is None:
             return raw_call("CopyObject", params)
-        response = raw_call("CopyObject", source.kept_in(params))
-        self.copy_instruction_file(raw_call, params, source)
+        response = raw_call("CopyObject", dict(source.kept_in(params)))
+        self.copy_instruction_file(raw_call, params, source, call)
         return response
+
+    def rename_object(self, raw_call: RawCall, params: Params) -> Any:
+        """Rename an object, which takes its metadata along; refuse where its envelope is elsewhere."""
+        if self.envelopes.location == "instruction_file":
+            raise UnsupportedOperationError(
+                "RenameObject would leave the instruction file under the old name, and the object unreadable. "
+                "Use copy_object and delete_object: they take the instruction file along."
+            )
+        return raw_call("RenameObject", params)
 
     def source_of(self, raw_call: RawCall, params: Params) -> CopySource | None:
         """Return what a copy must know of its source; None if there is none, so that S3 may say so in its own words."""
@@ -58,21 +72,23 @@ class ObjectCopier:
         metadata = head.get("Metadata", {})
         return CopySource(address, head["ETag"], metadata, envelopes.envelope_fields(metadata))
 
-    def copy_instruction_file(self, raw_call: RawCall, params: Params, source: CopySource) -> None:
-        """Copy the source's instruction file too, if its envelope is in one."""
-        if envelopes.has_envelope(source.fields):
+    def copy_instruction_file(self, raw_call: RawCall, params: Params, source: CopySource, call: CallOptions) -> None:
+        """Copy the source's instruction file too: the one that the call names, or where its envelope is in one."""
+        named = call.instruction_file_suffix is not None
+        if envelopes.has_envelope(source.fields) and not named:
             return
-        suffix = self.envelopes.suffix
+        suffix = self.envelopes.suffix_for(call)
         address = {"Bucket": source.address["Bucket"], "Key": source.address["Key"] + suffix}
         target = {"Bucket": params["Bucket"], "Key": params["Key"] + suffix}
-        if address == target:
+        changed = {name: params[name] for name in INSTRUCTION_FILE_PARAMETERS if name in params}
+        if address == target and changed.keys() <= _CHANGES_NOTHING:
             return
-        repeated = {name: params[name] for name in (*_SOURCE_PARAMETERS, *REPEATED_PARAMETERS) if name in params}
+        said_of_source = {name: params[name] for name in _SOURCE_PARAMETERS if name in params}
         try:
-            raw_call("CopyObject", {**repeated, **target, "CopySource": address})
+            raw_call("CopyObject", {**said_of_source, **changed, **target, "CopySource": address})
         except ClientError as error:
             # A plaintext object has none.
-            if error_code(error) not in _NO_SUCH_OBJECT:
+            if named or error_code(error) not in _NO_SUCH_OBJECT:
                 raise
 
 

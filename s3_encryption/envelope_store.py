@@ -39,9 +39,11 @@ REPEATED_PARAMETERS = (
     "SSECustomerKey",
     "SSECustomerKeyMD5",
 )
-# Whoever may read an object must be able to read its instruction file, which deserves the same protection at rest.
-_INSTRUCTION_FILE_PUT_PARAMETERS = (
+# Whoever may read an object must be able to read its instruction file, which deserves the same protection: at rest, and
+# from being deleted as long as the object is locked.
+INSTRUCTION_FILE_PARAMETERS = (
     *REPEATED_PARAMETERS,
+    "ChecksumAlgorithm",
     "ServerSideEncryption",
     "SSEKMSKeyId",
     "SSEKMSEncryptionContext",
@@ -52,6 +54,9 @@ _INSTRUCTION_FILE_PUT_PARAMETERS = (
     "GrantRead",
     "GrantReadACP",
     "GrantWriteACP",
+    "ObjectLockMode",
+    "ObjectLockRetainUntilDate",
+    "ObjectLockLegalHoldStatus",
 )
 
 
@@ -69,6 +74,11 @@ class CallOptions:
         if suffix is not None:
             check_suffix(suffix)
         return cls(params.pop(CONTEXT_PARAMETER, None), suffix)
+
+    @classmethod
+    def suffix_taken_from(cls, params: Params) -> CallOptions:
+        """Take the suffix out of the parameters of a call that has no use for an encryption context."""
+        return cls.taken_from({SUFFIX_PARAMETER: params.pop(SUFFIX_PARAMETER, None)})
 
     def as_params(self) -> Params:
         """Return them as parameters again."""
@@ -103,14 +113,14 @@ class EnvelopeStore:
             ConfigurationError: The user metadata holds envelope fields.
             MetadataTooLargeError: There is no room for the envelope.
         """
-        suffix = self._suffix(call)
+        suffix = self.suffix_for(call)
         if str(params["Key"]).endswith(suffix):
             raise UnsupportedOperationError(
                 f"Keys that end in {shown(suffix)} are instruction files of other objects. Choose another key, or "
                 "another instruction_file_suffix for this client."
             )
         in_metadata = self._in_metadata(call)
-        if not in_metadata and len((params["Key"] + suffix).encode()) > _MAX_KEY_BYTES:
+        if not in_metadata and _is_too_long(params["Key"] + suffix):
             raise ConfigurationError(
                 f"The key of the instruction file, which is the object's and {shown(suffix)}, would have more than "
                 f"{_MAX_KEY_BYTES} bytes."
@@ -127,7 +137,7 @@ class EnvelopeStore:
             stored = StoredEnvelope({**metadata, **envelopes.emit(envelope)})
         else:
             with_object, body = envelopes.split(envelope)
-            stored = StoredEnvelope({**metadata, **with_object}, body, params["Key"] + self._suffix(call))
+            stored = StoredEnvelope({**metadata, **with_object}, body, params["Key"] + self.suffix_for(call))
         _check_size(stored.metadata)
         return stored
 
@@ -138,7 +148,7 @@ class EnvelopeStore:
         """
         if stored.instruction_file is None:
             return
-        repeated = {name: params[name] for name in _INSTRUCTION_FILE_PUT_PARAMETERS if name in params}
+        repeated = {name: params[name] for name in INSTRUCTION_FILE_PARAMETERS if name in params}
         own = {
             "Bucket": params["Bucket"],
             "Key": stored.instruction_file_key,
@@ -162,7 +172,7 @@ class EnvelopeStore:
         complete = envelopes.has_envelope(metadata) or not envelopes.may_have_instruction_file(names)
         if not elsewhere and (complete or self.ignores_instruction_files):
             return envelopes.parse(metadata)
-        key = params["Key"] + self._suffix(call)
+        key = params["Key"] + self.suffix_for(call)
         body = _instruction_file(raw_call, key, params)
         if body is not None:
             return envelopes.merge(metadata, body)
@@ -172,11 +182,21 @@ class EnvelopeStore:
             )
         return envelopes.parse(metadata)
 
+    # --- elsewhere ----------------------------------------------------------------------------------------------------
+
+    def file_beside(self, key: str, call: CallOptions) -> str | None:
+        """Return the key of the instruction file that a put of an object would write; None if it would write none."""
+        suffix = self.suffix_for(call)
+        if self._in_metadata(call) or key.endswith(suffix) or _is_too_long(key + suffix):
+            return None
+        return key + suffix
+
+    def suffix_for(self, call: CallOptions) -> str:
+        """Return the suffix of instruction files in a call."""
+        return call.instruction_file_suffix or self.suffix
+
     def _in_metadata(self, call: CallOptions) -> bool:
         return self.location == "metadata" and call.instruction_file_suffix is None
-
-    def _suffix(self, call: CallOptions) -> str:
-        return call.instruction_file_suffix or self.suffix
 
 
 def check_suffix(suffix: object) -> None:
@@ -189,6 +209,10 @@ def check_suffix(suffix: object) -> None:
         raise ConfigurationTypeError(f"An instruction file suffix must be a str, not {type(suffix).__name__}.")
     if not suffix or len(suffix) > 256 or not (suffix.isascii() and suffix.isprintable()):
         raise ConfigurationError("An instruction file suffix must be 1 to 256 printable ASCII characters.")
+
+
+def _is_too_long(key: str) -> bool:
+    return len(key.encode()) > _MAX_KEY_BYTES
 
 
 def error_code(error: ClientError) -> object:

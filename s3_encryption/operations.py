@@ -20,7 +20,7 @@ from .envelope_store import CONTEXT_PARAMETER, SUFFIX_PARAMETER, Params
 DECISIONS: Mapping[str, str] = {
     "encrypt": "content is encrypted before it is sent",
     "decrypt": "content is decrypted, and verified before it is released",
-    "translate": "lengths are told in plaintext terms, or the client's own state follows",
+    "translate": "lengths are told in plaintext terms, or what belongs to the object follows it",
     "protect": "refused, or done such that encrypted objects stay readable",
     "pass": "as in boto3",
 }
@@ -104,8 +104,26 @@ _WITH_CONTENT: Mapping[str, Operation] = {
     "CopyObject": Operation(
         "protect",
         handle="copies.copy_object",
-        note="The copy keeps its source's envelope, also with `MetadataDirective='REPLACE'`, and its instruction file. "
+        note="The copy keeps its source's envelope, also with `MetadataDirective='REPLACE'`, and its instruction file "
+        "(that of `InstructionFileSuffix`, where the call says so). "
         "What was not encrypted is not encrypted by being copied: download it and write it anew.",
+    ),
+    "DeleteObject": Operation(
+        "translate",
+        handle="remover.delete_object",
+        note="Where `envelope_location` or the call's `InstructionFileSuffix` says that there is an instruction file, "
+        "it is deleted after its object; never with `VersionId`.",
+    ),
+    "DeleteObjects": Operation(
+        "translate",
+        handle="remover.delete_objects",
+        note="Instruction files as in `delete_object`, in one more call, whose `Errors` are told of their objects.",
+    ),
+    "RenameObject": Operation(
+        "protect",
+        handle="copies.rename_object",
+        note="Refused with `envelope_location='instruction_file'`, because the instruction file would not follow: copy "
+        "and delete.",
     ),
     "SelectObjectContent": Operation("protect", reason="S3 can't query what it can't read. Get the object instead."),
     "PutObjectAnnotation": Operation("protect", reason="It would be stored unencrypted. Put the text into an object."),
@@ -125,9 +143,6 @@ _TO_BE_KNOWN: Mapping[str, Operation] = {
     "ListObjectsV2": _LISTING,
     "ListObjectVersions": _LISTING,
     "ListParts": Operation("pass", note="A part that is held back is not listed before the upload is completed."),
-    "DeleteObject": Operation("pass", note="An instruction file stays."),
-    "DeleteObjects": Operation("pass", note="Instruction files stay."),
-    "RenameObject": Operation("pass", note="An instruction file does not follow: copy the object where there is one."),
     "RestoreObject": Operation("pass", note="With `Type='SELECT'` S3 would query the ciphertext."),
     "UpdateObjectEncryption": _AT_REST,
     "PutBucketEncryption": _AT_REST,
@@ -185,12 +200,14 @@ METHODS: Mapping[str, Operation] = {
     "copy": Operation("protect", note="As `copy_object`, in parts where the object is large. S3 moves the ciphertext."),
     "generate_presigned_url": Operation(
         "protect",
-        note="URLs to read yield the ciphertext, and a warning says so. URLs to write are refused, because what comes "
-        "in by them is not encrypted: write through this client.",
+        note="URLs to read yield the ciphertext, and one warning for each client says so. URLs to write are refused, "
+        "because what comes in by them is not encrypted: write through this client, or, where plaintext is meant, "
+        "`enable_plaintext_presigned_uploads`.",
     ),
     "generate_presigned_post": Operation(
         "protect",
-        note="Refused: what a browser posts is not encrypted. Take it in your application, and write it here.",
+        note="Refused: what a browser posts is not encrypted. Take it in your application, and write it here. Where "
+        "plaintext is meant: `enable_plaintext_presigned_uploads`.",
     ),
     "get_paginator": Operation("pass", note="Pages are what the operation returns: sizes are the ciphertext's."),
     "get_waiter": _PASS,
@@ -208,7 +225,8 @@ EXTRA_PARAMETERS = {
     "CreateMultipartUpload": CALL_PARAMETERS,
 }
 
-PRESIGNED_WARNING = "Whoever uses a presigned URL for get_object gets the encrypted object and must decrypt it."
+PRESIGNED_READS = ("get_object", "head_object")
+PRESIGNED_WARNING = "Whoever uses a presigned URL to read gets the encrypted object and must decrypt it."
 
 _UNKNOWN_WITH_DATA = Operation("protect", reason="This version does not know how to keep its data encrypted.")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, Literal, overload
 
 import boto3
 
@@ -33,6 +33,12 @@ class S3EncryptionSession(boto3.Session):
         if not self._encryption_options.keys() & {"keyring", "kms_key_id", "aes_key", "rsa_key"}:
             raise ConfigurationError("Exactly one of keyring, kms_key_id, aes_key, rsa_key is needed; none is given.")
         super().__init__(*args, **options)
+
+    @overload
+    def client(self, service_name: Literal["s3"], *args: Any, **options: Any) -> S3EncryptionClient: ...
+
+    @overload
+    def client(self, service_name: str, *args: Any, **options: Any) -> Any: ...
 
     def client(self, service_name: str, *args: Any, **options: Any) -> Any:
         """Return a client as ``boto3.Session.client`` does; for "s3", an encrypting one."""

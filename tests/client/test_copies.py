@@ -16,6 +16,7 @@ from s3transfer.manager import TransferManager
 from s3_encryption import CommitmentPolicy, NotEncryptedError, S3EncryptionSession, UnsupportedOperationError
 
 from .opened import stored_plaintext
+from .recorded import requests_of
 from .uploads import MIB, policies
 from .worlds import AES_KEY, KEY, World, error_of
 
@@ -49,18 +50,6 @@ def source_at(s3: World, key: str = KEY, **version: str) -> dict[str, str]:
 def keys_in(s3: World) -> list[str]:
     """Return the keys of all objects in the bucket."""
     return [entry["Key"] for entry in s3.plain.list_objects_v2(Bucket=s3.bucket).get("Contents", [])]
-
-
-def requests_of(client: Any, operation: str) -> list[dict[str, str]]:
-    """Return a list that will hold the headers of each request of one operation."""
-    seen: list[dict[str, str]] = []
-
-    def note(request: Any, **kwargs: Any) -> None:
-        text = {str(name).lower(): value for name, value in request.headers.items()}
-        seen.append({name: value.decode() if isinstance(value, bytes) else str(value) for name, value in text.items()})
-
-    client.meta.events.register(f"before-send.s3.{operation}", note)
-    return seen
 
 
 # --- ways to copy -----------------------------------------------------------------------------------------------------

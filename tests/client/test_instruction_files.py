@@ -447,14 +447,6 @@ def test_policy_is_checked_before_kms(s3: StrictWorld, kms: FakeKms) -> None:
 # --- what goes with an object, and what does not ----------------------------------------------------------------------
 
 
-def test_deleting_an_object_leaves_other_objects_alone(s3: StrictWorld) -> None:
-    """delete_object deletes what it names: "name.instruction" may be a user's object (IF-16)."""
-    s3.client().put_object(**s3.object_at(), Body=b"secret")
-    s3.store(b"a file of mine", {}, FILE)
-    s3.client().delete_object(**s3.object_at())
-    assert s3.stored_keys() == [FILE]
-
-
 @pytest.mark.parametrize("writes_files", [False, True])
 @pytest.mark.parametrize("format", POLICIES)
 def test_copy_takes_the_file_along(moto: World, format: str, writes_files: bool) -> None:

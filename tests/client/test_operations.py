@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import urllib.request
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,6 @@ import botocore.session
 import pytest
 import s3transfer.manager
 from boto3.s3.transfer import S3Transfer, TransferConfig
-from botocore.exceptions import UnknownClientMethodError
 from botocore.loaders import Loader
 from botocore.stub import Stubber
 
@@ -291,79 +288,6 @@ def test_closed_client_can_be_closed_again(s3: StrictWorld) -> None:
     client.close()
     with client._endpoint.http_session._manager.pools.lock:
         assert len(client._endpoint.http_session._manager.pools) == 0
-
-
-# --- presigned URLs ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("positional", [False, True])
-def test_presigned_read_works_and_warns(s3: StrictWorld, positional: bool) -> None:
-    """A URL for reading is boto3's, with a warning at the caller's line that it yields the encrypted object."""
-    arguments = {"ClientMethod": "get_object", "Params": s3.object_at(), "ExpiresIn": 60, "HttpMethod": "GET"}
-    client = s3.client()
-    with pytest.warns(UserWarning, match="encrypted") as caught:
-        ours = client.generate_presigned_url(
-            *(arguments.values() if positional else ()), **({} if positional else arguments)
-        )
-    assert [warning.filename for warning in caught] == [__file__]
-    assert _without_time(ours) == _without_time(s3.plain.generate_presigned_url(**arguments))
-
-
-def _without_time(url: str) -> list[str]:
-    base, _, query = url.partition("?")
-    timely = ("X-Amz-Date", "X-Amz-Signature", "Signature", "Expires=")
-    return [base, *(part for part in query.split("&") if not part.startswith(timely))]
-
-
-def test_presigned_url_yields_the_stored_bytes(s3: StrictWorld) -> None:
-    """Whoever follows the URL gets what S3 has."""
-    client = s3.client()
-    client.put_object(**s3.object_at(), Body=MARKER)
-    with pytest.warns(UserWarning, match="encrypted"):
-        url = client.generate_presigned_url("get_object", s3.object_at())
-    with urllib.request.urlopen(url) as answer:  # noqa: S310
-        assert answer.read() == s3.body_stored()
-
-
-def test_presigned_url_without_content_does_not_warn(s3: StrictWorld) -> None:
-    """URLs for other operations are boto3's business."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for method, parameters in {"list_objects_v2": {"Bucket": s3.bucket}, "head_object": s3.object_at()}.items():
-            assert s3.client().generate_presigned_url(method, parameters).startswith(s3.url)
-
-
-@pytest.mark.parametrize("method", ["put_object", "upload_part", "create_multipart_upload", "put_object_annotation"])
-def test_al_05_presigned_write_is_refused(s3: StrictWorld, method: str) -> None:
-    """Whoever has such a URL would store plaintext (AL-05)."""
-    client = s3.client()
-    with pytest.raises(UnsupportedOperationError, match=method):
-        client.generate_presigned_url(method, Params=s3.object_at())
-    with pytest.raises(UnsupportedOperationError, match=method):
-        client.generate_presigned_url(ClientMethod=method, Params=s3.object_at())
-
-
-def test_presigned_write_of_any_stream_is_refused(s3: StrictWorld) -> None:
-    """Every operation of the model that sends a stream to an object is among the refused."""
-    client, model = s3.client(), s3.plain.meta.service_model
-    for name, method in ((name, method) for method, name in s3.plain.meta.method_to_api_mapping.items()):
-        if model.operation_model(name).has_streaming_input and name != "WriteGetObjectResponse":
-            with pytest.raises(UnsupportedOperationError):
-                client.generate_presigned_url(method, Params=s3.object_at())
-
-
-def test_al_05_presigned_post_is_refused(s3: StrictWorld) -> None:
-    """What a browser posts would be stored in plaintext (AL-05)."""
-    with pytest.raises(UnsupportedOperationError, match="POST"):
-        s3.client().generate_presigned_post(s3.bucket, KEY)
-    with pytest.raises(UnsupportedOperationError, match="POST"):
-        s3.client().generate_presigned_post(Bucket=s3.bucket, Key=KEY, ExpiresIn=60)
-
-
-def test_presigned_url_for_an_unknown_method_is_botocores_error(s3: StrictWorld) -> None:
-    """A misspelt method is told as plain boto3 tells it."""
-    with pytest.raises(UnknownClientMethodError):
-        s3.client().generate_presigned_url("put_objects", s3.object_at())
 
 
 # --- copies -----------------------------------------------------------------------------------------------------------

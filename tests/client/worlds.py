@@ -47,6 +47,11 @@ class World:
         options = {"endpoint_url": self.url, **self._client_options, **_with_key(options)}
         return self._kept(S3EncryptionClient(**options))
 
+    @property
+    def connection(self) -> dict[str, Any]:
+        """What boto3 must be told to reach the server."""
+        return {"endpoint_url": self.url, **self._client_options}
+
     def object_at(self, key: str = KEY) -> dict[str, Any]:
         """Return the parameters that name an object."""
         return {"Bucket": self.bucket, "Key": key}

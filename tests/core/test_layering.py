@@ -99,7 +99,7 @@ def test_imports_have_no_circle() -> None:
 @all_modules
 def test_run_time_dependencies_are_few(module: str) -> None:
     """Nothing is imported but the standard library, boto and pycryptodome."""
-    types_only = {"mypy_boto3_s3"}
+    types_only = {"mypy_boto3_s3", "typing_extensions"}
     assert imported_packages(module) - types_only <= {"s3_encryption", "Crypto"} | BOTO | sys.stdlib_module_names
 
 

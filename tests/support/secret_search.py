@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import traceback
 from collections.abc import Iterable, Iterator
+from urllib.parse import quote, quote_plus
 
 
 def spellings(secret: bytes) -> list[str]:
@@ -12,6 +13,16 @@ def spellings(secret: bytes) -> list[str]:
     base64s = (base64.b64encode(secret).decode(), base64.urlsafe_b64encode(secret).decode())
     texts = [secret.hex(), secret.hex().upper(), *(text.rstrip("=") for text in base64s), repr(secret)[2:-1]]
     return [secret.decode("latin-1"), *texts, ", ".join(map(str, secret)), str(int.from_bytes(secret, "big"))]
+
+
+def spellings_within(secret: bytes) -> list[bytes]:
+    """Return how a secret may look in the middle of something that was encoded as a whole, an upload for instance."""
+    # In base64, the letters depend on where in a group of three bytes the secret begins; those at its ends, on others.
+    base64s = [base64.b64encode(bytes(before) + secret).rstrip(b"=")[4:-2] for before in range(3)]
+    urlsafe = [text.replace(b"+", b"-").replace(b"/", b"_") for text in base64s]
+    texts = [spelling.encode("latin-1") for spelling in spellings(secret)]
+    quoted = [quote(secret).encode(), quote(secret, safe="").encode(), quote_plus(secret).encode()]
+    return list(dict.fromkeys([*texts, *base64s, *urlsafe, *quoted, secret.decode("latin-1").encode("utf-16-le")]))
 
 
 def showing(secrets: Iterable[bytes], texts: Iterable[str]) -> list[str]:

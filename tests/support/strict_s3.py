@@ -15,6 +15,7 @@ import uuid
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
 from .servers import Answer, RecordingServer, Request
@@ -24,6 +25,7 @@ MAX_METADATA_BYTES = 2048
 MAX_KEY_BYTES = 1024
 
 _CHECKSUM_PREFIX = "x-amz-checksum-"
+_COPY_SOURCE = "x-amz-copy-source"
 # What is stored with an object besides its user metadata, and comes back with it.
 _KEPT_HEADERS = (
     "content-type",
@@ -107,7 +109,10 @@ class StrictS3(RecordingServer):
 
     def _operation(self, request: Request) -> Callable[[Request], Answer]:
         parameters = frozenset(name for name in request.query if not name.startswith(_INDIFFERENT_PARAMETERS))
+        method = "COPY" if _COPY_SOURCE in request.headers else request.method
         operations = {
+            ("COPY", frozenset()): self._copy,
+            ("COPY", frozenset({"uploadId", "partNumber"})): self._copy_part,
             ("PUT", frozenset()): self._put,
             ("GET", frozenset()): self._get,
             ("HEAD", frozenset()): self._get,
@@ -118,8 +123,8 @@ class StrictS3(RecordingServer):
             ("POST", frozenset({"uploadId"})): self._complete_upload,
             ("DELETE", frozenset({"uploadId"})): self._abort_upload,
         }
-        operation = operations.get((request.method, parameters))
-        if operation is None or "x-amz-copy-source" in request.headers or request.path.count("/") < 2:
+        operation = operations.get((method, parameters))
+        if operation is None or request.path.count("/") < 2:
             raise RefusedError(501, "NotImplemented", f"{request.method} {request.target}")
         return operation
 
@@ -161,6 +166,28 @@ class StrictS3(RecordingServer):
             return Answer(206, {**answer_headers, "Content-Range": content_range}, stored.body[start:stop])
         checksums = stored.checksums if headers.get("x-amz-checksum-mode") == "ENABLED" else {}
         return Answer(200, {**answer_headers, **checksums}, stored.body)
+
+    def _copied(self, request: Request) -> StoredObject:
+        """Return the object that a copy is made of, or the range of it that is asked for."""
+        path = unquote(request.headers[_COPY_SOURCE])
+        source = self.objects.get(f"/{path.removeprefix('/')}")
+        if source is None:
+            raise RefusedError(404, "NoSuchKey")
+        condition = request.headers.get(f"{_COPY_SOURCE}-if-match")
+        if condition is not None and not _names(condition, source):
+            raise RefusedError(412, "PreconditionFailed")
+        start, stop = _span(request.headers.get(f"{_COPY_SOURCE}-range"), len(source.body)) or (0, len(source.body))
+        body = source.body[start:stop]
+        replaced = request.headers.get("x-amz-metadata-directive") == "REPLACE"
+        return StoredObject(body, _etag(body), _kept_headers(request) if replaced else source.headers)
+
+    def _copy(self, request: Request) -> Answer:
+        self.objects[request.path] = copy = self._copied(request)
+        return _xml("CopyObjectResult", f"<ETag>{copy.etag}</ETag>")
+
+    def _copy_part(self, request: Request) -> Answer:
+        self._upload(request).parts[int(request.query["partNumber"])] = part = self._copied(request)
+        return _xml("CopyPartResult", f"<ETag>{part.etag}</ETag>")
 
     def _delete(self, request: Request) -> Answer:
         self.objects.pop(request.path, None)
@@ -332,7 +359,7 @@ def _span(header: str | None, length: int) -> tuple[int, int] | None:
 
 
 def _stored(request: Request) -> StoredObject:
-    return StoredObject(request.body, f'"{_md5(request.body).hex()}"', _kept_headers(request), _checksums(request))
+    return StoredObject(request.body, _etag(request.body), _kept_headers(request), _checksums(request))
 
 
 def _kept_headers(request: Request) -> dict[str, str]:
@@ -349,6 +376,10 @@ def _kept_headers(request: Request) -> dict[str, str]:
 
 def _names(condition: str, stored: StoredObject) -> bool:
     return condition == "*" or condition.strip('"') == stored.etag.strip('"')
+
+
+def _etag(body: bytes) -> str:
+    return f'"{_md5(body).hex()}"'
 
 
 def _md5(body: bytes) -> bytes:

@@ -1,0 +1,166 @@
+"""Memory and work stay bounded, whatever the size of an object or the malice of a server.
+
+Memory is that of a child process which does nothing else: its highest resident size, less that before.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from client.reading import MODES
+from support.child_process import needs_proc, run
+from support.encoder import V2_GCM_KINDS, Encoder
+from support.vectors import RSA_KEY
+
+from s3_encryption import MultiKeyring, RsaKeyring
+from s3_encryption.exceptions import DecryptionError, InvalidEnvelopeError
+
+from .bucket import Bucket
+from .large_objects import BOMBS, MIB
+
+LARGE = 256 * MIB
+GIB = 1024 * MIB
+BUFFER = 64 * MIB
+
+
+def in_child(function: str, *arguments: Any) -> Any:
+    """Run one of the functions of ``large_objects``."""
+    return run(f"attacks.large_objects:{function}", *arguments)
+
+
+@needs_proc
+@pytest.mark.parametrize(("way", "limit"), [("put_object", 64 * MIB), ("upload_file", 64 * MIB)])
+def test_rm_01_upload_is_streamed(way: str, limit: int) -> None:
+    """256 MiB are read, encrypted and sent piece by piece."""
+    sent, growth = in_child("upload", way, LARGE)
+    assert sent == LARGE + 16
+    assert growth < limit
+
+
+@needs_proc
+def test_rm_02_read_holds_no_more_than_the_buffer() -> None:
+    """Beyond buffer_size the ciphertext is on the disk while it is verified: 256 MiB, read piece by piece."""
+    assert_read("read_in_pieces", "V2", BUFFER + 64 * MIB)
+
+
+@needs_proc
+@pytest.mark.parametrize("format", ["V2", "V2-CBC"])
+def test_rm_02_cb_13_delayed_read_holds_only_what_is_under_way(format: str) -> None:
+    """Where plaintext is released as it comes, the size of the object does not matter; so it is for CBC content."""
+    assert_read("read_delayed", format, 32 * MIB)
+
+
+@needs_proc
+def test_cb_13_cbc_content_is_spooled_too() -> None:
+    """Padding is checked before the first byte comes out, and the object is not held in memory for that."""
+    assert_read("read_in_pieces", "V2-CBC", BUFFER + 64 * MIB)
+
+
+def assert_read(function: str, format: str, limit: int) -> None:
+    """Read a large object to its end within a limit."""
+    length, growth = in_child(function, format, LARGE)
+    assert length == LARGE
+    assert growth < limit
+
+
+@needs_proc
+@pytest.mark.parametrize("length", [3 * GIB, 10**15], ids=["3-GiB", "10^15"])
+@pytest.mark.parametrize("mode", MODES)
+def test_wi_05_rm_02_announced_length_is_not_allocated(mode: str, length: int) -> None:
+    """Of what a server announces and does not send, no memory is taken, and the error is botocore's."""
+    error, growth = in_child("announced", MODES[mode], length)
+    assert error in ("IncompleteReadError", "ResponseStreamingError")
+    assert growth < 24 * MIB
+
+
+@needs_proc
+def test_dl_10_download_to_a_file_is_streamed() -> None:
+    """What is in memory are the ranges under way, as with plain boto3, whatever the object's size."""
+    length, growth = in_child("download", LARGE)
+    assert length == LARGE
+    assert growth < 160 * MIB
+
+
+@needs_proc
+def test_rm_04_many_objects_leave_nothing_behind() -> None:
+    """After 500 objects, 500 more need no more memory (10,000 would only take longer)."""
+    assert in_child("put_and_get_many", 1000) < 4 * MIB
+
+
+@needs_proc
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_wi_10_rm_05_instruction_file_of_50_mb_is_given_up(bomb: str) -> None:
+    """Not more than 64 KiB are taken in, and nothing of it is parsed."""
+    error, growth, taken = in_child("read_with_bomb", bomb, 50 * MIB)
+    assert error == "InvalidEnvelopeError"
+    assert taken < MIB
+    assert growth < 10 * MIB
+
+
+@needs_proc
+def test_rm_05_metadata_beyond_the_limit_is_not_parsed() -> None:
+    """A server that sends 4 MB of metadata gets an error for it."""
+    error, growth = in_child("read_with_metadata", 4 * MIB)
+    assert error == "InvalidEnvelopeError"
+    # The headers themselves, in the forms in which botocore holds them.
+    assert growth < 32 * MIB
+
+
+def test_rm_07_json_beyond_the_limit_never_reaches_the_parser(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys made to collide in a hash table do no harm: what is parsed is too small for that."""
+    parsed: list[int] = []
+    loads = json.loads
+
+    def noted(text: str, **options: Any) -> Any:
+        parsed.append(len(text))
+        return loads(text, **options)
+
+    kind = V2_GCM_KINDS[2]
+    stored = bucket.encoder.write(kind, b"")
+    flood = json.dumps({f"key{number}": "" for number in range(10_000)})
+    client = bucket.client(kind)
+    monkeypatch.setattr(json, "loads", noted)
+    bucket.put(stored.changed("x-amz-matdesc", flood))
+    bucket.refused(client, InvalidEnvelopeError)
+    bucket.put_with_file(stored.changed("x-amz-key-v2", None), flood.encode())
+    bucket.refused(client, InvalidEnvelopeError)
+    assert [size for size in parsed if size > 64 * 1024] == []
+
+
+@pytest.fixture
+def rsa_operations(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the list to which each use of an RSA private key is added."""
+    operations: list[int] = []
+    decrypt: Any = getattr(type(RSA_KEY), "_decrypt_to_bytes")  # noqa: B009
+
+    def counted(key: Any, number: int) -> Any:
+        operations.append(number)
+        return decrypt(key, number)
+
+    monkeypatch.setattr(type(RSA_KEY), "_decrypt_to_bytes", counted)
+    return operations
+
+
+@pytest.mark.parametrize("kind", [V2_GCM_KINDS[4]], ids=str)
+def test_rm_08_rotation_costs_one_operation_where_descriptions_name_the_key(
+    kind: Any, bucket: Bucket, rsa_operations: list[int]
+) -> None:
+    """A documented limit: of many keys each is tried once, where nothing names the right one."""
+    named = [RsaKeyring(RSA_KEY, material_description={"key": str(number)}) for number in range(50)]
+    client = bucket.client(kind, keyring=MultiKeyring(*named))
+    bucket.write(kind, description={"key": "49"})
+    assert bucket.read(client)
+    assert len(rsa_operations) == 1
+    rsa_operations.clear()
+    edk = Encoder().random_bytes(255)
+    bucket.write(kind, edk=b"\0" + edk)
+    bucket.refused(client, DecryptionError)
+    assert len(rsa_operations) == 50
+
+
+@needs_proc
+def test_up_14_body_beyond_2_gib_is_stored() -> None:
+    """Lengths beyond 31 and 32 bits make no difference: 2 GiB and one byte decrypt to what was given, tag included."""
+    assert in_child("upload_verified", 2 * GIB + 1) == 2 * GIB + 17
