@@ -25,11 +25,11 @@ from cryptography.hazmat.primitives.keywrap import aes_key_unwrap
 from cryptography.hazmat.primitives.padding import PKCS7
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from peer_protocol import ENDPOINT, Keys, Request, cells, load_keys, serve, versions
-from s3_encryption.materials import AlgorithmSuite, CommitmentPolicy, EncryptedDataKey, KmsKeyring
 from s3_encryption.materials.keyring import S3Keyring
-from s3_encryption.materials.materials import DecryptionMaterials, EncryptionMaterials
 
 from s3_encryption import S3EncryptionClient, S3EncryptionClientConfig
+from s3_encryption.materials import AlgorithmSuite, CommitmentPolicy, EncryptedDataKey, KmsKeyring
+from s3_encryption.materials.materials import DecryptionMaterials, EncryptionMaterials
 
 KEYS = load_keys()
 AES_GCM_NONCE_BYTES = 12
