@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 LINTED := s3_encryption tests examples benchmarks docs setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-core fuzz soak attack lint format types interop bench docs-operations docs build clean
+.PHONY: help install demo test test-core fuzz soak mutants attack lint format types interop bench docs-operations docs build clean
 
 ## help: list the targets
 help:
@@ -46,6 +46,13 @@ soak: $(READY)
 	# One arena: with one for each thread, memory that was freed would look like memory that is kept.
 	MALLOC_ARENA_MAX=1 $(BIN)/python tests/soak
 
+## mutants: change the checks of the core one by one, and list the changes that no test notices (takes an hour)
+mutants: $(READY)
+	rm -rf .mutants && mkdir .mutants
+	git archive HEAD | tar -x -C .mutants
+	cd .mutants && nice -n 15 $(abspath $(BIN))/mutmut run --max-children 1
+	cd .mutants && $(abspath $(BIN))/mutmut results
+
 ## lint: check style and formatting
 lint: $(READY)
 	$(BIN)/ruff check --config .ci/ruff.toml --no-cache $(LINTED)
@@ -82,4 +89,4 @@ build: $(READY)
 
 ## clean: remove what the other targets have made
 clean:
-	rm -rf $(VENV) .interop dist build *.egg-info
+	rm -rf $(VENV) .interop .mutants dist build *.egg-info

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from support import encoder
 from support.encoder import Kind, Stored
+
+from .worlds import KEY, World
 
 _writer = encoder.Encoder()
 
@@ -46,3 +49,15 @@ ENCODERS: Mapping[str, Encoder] = {
     "V3": Encoder(encoder.V3_AES),
 }
 AUTHENTICATED = ("V2", "V3")
+
+# The fields of V3 that stay with the object where the others are in an instruction file; older formats leave none.
+WITH_OBJECT = {"V3": {"x-amz-c", "x-amz-d", "x-amz-i"}}
+
+
+def store_with_file(world: World, format: str, plaintext: bytes) -> dict[str, str]:
+    """Store an object with an instruction file, as another client writes it, and return the file's fields."""
+    encoded, kept = ENCODERS[format].encode(plaintext), WITH_OBJECT.get(format, set())
+    fields = {name: text for name, text in encoded.metadata.items() if name not in kept}
+    world.store(encoded.body, {name: text for name, text in encoded.metadata.items() if name in kept})
+    world.store(json.dumps(fields).encode(), {}, f"{KEY}.instruction")
+    return fields

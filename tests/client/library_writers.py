@@ -24,7 +24,7 @@ if not settings.configured:
 
 
 def _smartly(caller: Caller, mode: str, **more: Any) -> Any:
-    params = {"client": caller.client(), "min_part_size": 5 * MIB, **more}
+    params = {"client": caller.client, "min_part_size": 5 * MIB, **more}
     return smart_open.open(f"s3://{BUCKET}/{KEY}", mode, transport_params=params, compression="disable")
 
 
@@ -52,10 +52,8 @@ class _Storage(S3Storage):  # type: ignore[misc]
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
-        client_options = {
-            "client_config" if name == "config" else name: caller.options[name] for name in caller.options
-        }
-        super().__init__(bucket_name=BUCKET, region_name="us-east-1", **client_options)
+        connection = dict(caller.connection)
+        super().__init__(bucket_name=BUCKET, client_config=connection.pop("config"), **connection)
 
     def _create_session(self) -> Any:
         return self._caller.session
@@ -105,9 +103,9 @@ def _through_memory(save: Callable[[pd.DataFrame, Any], None]) -> Write:
     def write(caller: Caller, plaintext: Plaintext) -> None:
         file = io.BytesIO()
         save(_frame(plaintext), file)
-        caller.client().put_object(**TARGET, Body=file.getvalue())
+        caller.client.put_object(**TARGET, Body=file.getvalue())
         file.seek(0)
-        caller.client().upload_fileobj(file, BUCKET, KEY)
+        caller.client.upload_fileobj(file, BUCKET, KEY)
 
     return write
 

@@ -277,6 +277,7 @@ def test_versions_among_many_keep_their_files(moto: World) -> None:
 
 def test_wrong_delete_is_answered_as_by_boto3(s3: StrictWorld) -> None:
     """What botocore does not take is refused in its own words, with instruction files too."""
+    wrong: dict[str, Any]
     for wrong in ({}, {"Delete": {}}, {"Delete": {"Objects": "key"}}, {"Delete": {"Objects": [{}]}}):
         errors = []
         for client in (s3.plain, s3.client(envelope_location="instruction_file")):

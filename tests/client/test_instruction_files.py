@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import json
 from typing import Any
 
@@ -24,7 +25,7 @@ from s3_encryption import (
     S3EncryptionClientError,
 )
 
-from .encoders import AUTHENTICATED, ENCODERS
+from .encoders import AUTHENTICATED, ENCODERS, WITH_OBJECT, store_with_file
 from .worlds import AES_KEY, KEY, StrictWorld, World
 
 FILE = f"{KEY}.instruction"
@@ -32,8 +33,6 @@ POLICIES = {
     "V2": CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT,
     "V3": CommitmentPolicy.REQUIRE_ENCRYPT_ALLOW_DECRYPT,
 }
-# The fields of V3 that stay with the object; V2 leaves none there.
-WITH_OBJECT = {"V2": set(), "V3": {"x-amz-c", "x-amz-d", "x-amz-i"}}
 
 
 def writer(s3: World, format: str = "V2", **options: Any) -> Any:
@@ -61,11 +60,7 @@ def file_of(s3: StrictWorld, key: str = FILE) -> dict[str, Any]:
 
 def store_split(s3: StrictWorld, format: str, plaintext: bytes = b"secret") -> dict[str, str]:
     """Store an object with an instruction file, as another client writes it, and return the file's fields."""
-    encoded = ENCODERS[format].encode(plaintext)
-    kept = WITH_OBJECT[format]
-    fields = {name: text for name, text in encoded.metadata.items() if name not in kept}
-    s3.store(encoded.body, {name: text for name, text in encoded.metadata.items() if name in kept})
-    s3.store(json.dumps(fields).encode(), {}, FILE)
+    fields = store_with_file(s3, format, plaintext)
     s3.forget()
     return fields
 
@@ -78,8 +73,8 @@ def test_envelope_goes_to_the_file(s3: StrictWorld, format: str) -> None:
     """The file holds the fields that the format puts there, the object the others, and both make the object (IF-01)."""
     writer(s3, format).put_object(**s3.object_at(), Body=b"secret", Metadata={"owner": "somebody"})
     assert s3.stored_keys() == [KEY, FILE]
-    assert s3.metadata_stored().keys() == WITH_OBJECT[format] | {"owner"}
-    assert file_of(s3).keys() == ENCODERS[format].encode(b"").metadata.keys() - WITH_OBJECT[format]
+    assert s3.metadata_stored().keys() == WITH_OBJECT.get(format, set()) | {"owner"}
+    assert file_of(s3).keys() == ENCODERS[format].encode(b"").metadata.keys() - WITH_OBJECT.get(format, set())
     assert read(s3) == b"secret"
 
 
@@ -152,18 +147,22 @@ def test_retries_of_the_file_send_the_same_bytes(s3: StrictWorld) -> None:
 
 
 def test_file_is_protected_as_the_object_is(s3: StrictWorld) -> None:
-    """Encryption at rest, access, payer and owner are repeated on the file; what is about the content not (IF-13)."""
+    """Encryption at rest, access, locks, payer and owner are the file's too; what is about the content not (IF-13)."""
     repeated = {
         "ACL": "bucket-owner-full-control",
         "ExpectedBucketOwner": "111122223333",
         "RequestPayer": "requester",
         "SSEKMSKeyId": "alias/at-rest",
         "ServerSideEncryption": "aws:kms",
+        "ObjectLockLegalHoldStatus": "ON",
+        "ObjectLockMode": "GOVERNANCE",
+        "ObjectLockRetainUntilDate": datetime.datetime(2030, 1, 1, tzinfo=datetime.timezone.utc),
     }
     own = {"CacheControl": "no-store", "ContentType": "text/plain", "IfNoneMatch": "*", "Tagging": "team=blue"}
     writer(s3).put_object(**s3.object_at(), Body=b"secret", Metadata={"owner": "somebody"}, **repeated, **own)
     on_object, on_file = s3.requests
-    for name in ("acl", "expected-bucket-owner", "request-payer", "server-side-encryption"):
+    locks = ("object-lock-legal-hold", "object-lock-mode", "object-lock-retain-until-date")
+    for name in ("acl", "expected-bucket-owner", "request-payer", "server-side-encryption", *locks):
         assert on_file.headers[f"x-amz-{name}"] == on_object.headers[f"x-amz-{name}"]
     assert on_file.headers["x-amz-server-side-encryption-aws-kms-key-id"] == "alias/at-rest"
     assert (

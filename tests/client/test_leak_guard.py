@@ -22,7 +22,7 @@ from support.strict_s3 import StrictS3
 from s3_encryption import CommitmentPolicy
 
 from . import library_writers, writers
-from .worlds import KEY, StrictWorld
+from .worlds import AES_KEY, KEY, StrictWorld
 from .writers import MARKER, SMALL_BYTES, Caller, Plaintext
 
 WAYS = {**writers.WAYS, **library_writers.WAYS}
@@ -71,7 +71,7 @@ class Wire:
 
     def read(self) -> bytes:
         """Return what the client reads."""
-        with self.encrypting.client().get_object(**self.world.object_at())["Body"] as body:
+        with self.encrypting.client.get_object(**self.world.object_at())["Body"] as body:
             content: bytes = body.read()
         return content
 
@@ -87,23 +87,25 @@ def tls_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StrictWorld]
 
 
 @pytest.fixture(scope="module")
-def wire_with_callers(request: pytest.FixtureRequest, strict_world: StrictWorld, tls_world: StrictWorld) -> Wire:
+def wire_with_callers(
+    request: pytest.FixtureRequest, strict_world: StrictWorld, tls_world: StrictWorld
+) -> Iterator[Wire]:
     """Return the wire of a name."""
     scheme, checksums, format = WIRES[request.param]
     world = tls_world if scheme == "https" else strict_world
-    options = {**world.connection, "config": Config(request_checksum_calculation=checksums)}
-    return Wire(world, Caller.plain(options), Caller.encrypting(options, commitment_policy=_POLICIES[format]))
+    connection = {**world.connection, "config": Config(request_checksum_calculation=checksums)}
+    wire = Wire(world, Caller(connection), Caller(connection, aes_key=AES_KEY, commitment_policy=_POLICIES[format]))
+    yield wire
+    wire.plain.close()
+    wire.encrypting.close()
 
 
 @pytest.fixture
 def wire(wire_with_callers: Wire) -> Iterator[Wire]:
     """Return a wire with an empty bucket at its end."""
-    wire = wire_with_callers
-    wire.world.server.reset()
-    yield wire
-    wire.plain.close()
-    wire.encrypting.close()
-    wire.world.server.reset()
+    wire_with_callers.world.server.reset()
+    yield wire_with_callers
+    wire_with_callers.world.server.reset()
 
 
 @pytest.mark.parametrize(("way", "wire_with_callers"), list(_cases()), indirect=["wire_with_callers"], scope="module")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from s3_encryption import S3EncryptionClient, S3EncryptionSession
 
 from .sources import pipe_with
 from .uploads import MIB, Upload
-from .worlds import AES_KEY, BUCKET, KEY
+from .worlds import BUCKET, KEY
 
 # With signs that a URL spells in another way.
 MARKER = b"plain+text / for its owner & nobody else?"
@@ -48,38 +49,37 @@ class Plaintext:
         return [self.content[start : start + 5 * MIB] for start in range(0, len(self.content), 5 * MIB)]
 
 
-@dataclass(frozen=True, slots=True)
 class Caller:
     """A program that uses boto3. Its session encrypts, with these options, or does not; all else is the same."""
 
-    session: Any
-    options: Mapping[str, Any]
-    encryption_options: Mapping[str, Any] = field(default_factory=dict)
-    _made: list[Any] = field(default_factory=list)
+    def __init__(self, connection: Mapping[str, Any], **encryption_options: Any) -> None:
+        self.connection = connection
+        self.encryption_options = encryption_options
+        self.session = S3EncryptionSession(**encryption_options) if encryption_options else boto3.Session()
+        self._made: list[Any] = []
 
-    @classmethod
-    def plain(cls, options: Mapping[str, Any]) -> Caller:
-        """Return one with boto3's own session."""
-        return cls(boto3.Session(), options)
-
-    @classmethod
-    def encrypting(cls, options: Mapping[str, Any], **encryption_options: Any) -> Caller:
-        """Return one with an encrypting session."""
-        encryption_options = {"aes_key": AES_KEY, **encryption_options}
-        return cls(S3EncryptionSession(**encryption_options), options, encryption_options)
-
+    @functools.cached_property
     def client(self) -> Any:
-        """Return a client."""
-        return self.kept(self.session.client("s3", **self.options))
+        """A client."""
+        return self.kept(self.session.client("s3", **self.connection))
 
+    @functools.cached_property
     def client_over_a_client(self) -> Any:
-        """Return a client that is made from one that does not encrypt."""
-        plain = self.kept(boto3.client("s3", **self.options))
+        """A client that is made from one that does not encrypt."""
+        plain = self.kept(boto3.client("s3", **self.connection))
         return S3EncryptionClient(plain, **self.encryption_options) if self.encryption_options else plain
 
+    @functools.cached_property
     def resource(self) -> Any:
-        """Return a resource."""
-        resource = self.session.resource("s3", **self.options)
+        """A resource."""
+        resource = self.session.resource("s3", **self.connection)
+        self.kept(resource.meta.client)
+        return resource
+
+    @property
+    def plain_resource(self) -> Any:
+        """Return a resource that does not encrypt."""
+        resource = boto3.resource("s3", **self.connection)
         self.kept(resource.meta.client)
         return resource
 
@@ -116,41 +116,41 @@ def in_both_sizes(writes: Mapping[str, Write], large: int = LARGE_BYTES) -> dict
 
 
 def _put(make_body: Callable[[Plaintext], Any], **params: Any) -> Write:
-    return lambda caller, plaintext: caller.client().put_object(**TARGET, Body=make_body(plaintext), **params)
+    return lambda caller, plaintext: caller.client.put_object(**TARGET, Body=make_body(plaintext), **params)
 
 
 def _put_file(caller: Caller, plaintext: Plaintext) -> None:
     with plaintext.path.open("rb") as file:
-        caller.client().put_object(**TARGET, Body=file)
+        caller.client.put_object(**TARGET, Body=file)
 
 
 def _put_pipe(caller: Caller, plaintext: Plaintext) -> None:
     with pipe_with(plaintext.content) as pipe:
-        caller.client().put_object(**TARGET, Body=pipe)
+        caller.client.put_object(**TARGET, Body=pipe)
 
 
 def _upload_file(caller: Caller, plaintext: Plaintext) -> None:
-    caller.client().upload_file(str(plaintext.path), BUCKET, KEY)
+    caller.client.upload_file(str(plaintext.path), BUCKET, KEY)
 
 
 def _upload_file_over_a_client(caller: Caller, plaintext: Plaintext) -> None:
-    caller.client_over_a_client().upload_file(str(plaintext.path), BUCKET, KEY)
+    caller.client_over_a_client.upload_file(str(plaintext.path), BUCKET, KEY)
 
 
 def _upload_fileobj(caller: Caller, plaintext: Plaintext) -> None:
     with plaintext.path.open("rb") as file:
-        caller.client().upload_fileobj(file, BUCKET, KEY)
+        caller.client.upload_fileobj(file, BUCKET, KEY)
 
 
 def _upload_a_body(caller: Caller, plaintext: Plaintext) -> None:
-    client, first = caller.client(), {"Bucket": BUCKET, "Key": "first"}
+    client, first = caller.client, {"Bucket": BUCKET, "Key": "first"}
     client.put_object(**first, Body=plaintext.content)
     client.upload_fileobj(client.get_object(**first)["Body"], BUCKET, KEY)
 
 
 def _copied(copy: Callable[[Any, dict[str, str]], object]) -> Write:
     def write(caller: Caller, plaintext: Plaintext) -> None:
-        client, source = caller.client(), {"Bucket": BUCKET, "Key": "source"}
+        client, source = caller.client, {"Bucket": BUCKET, "Key": "source"}
         client.put_object(**source, Body=plaintext.content)
         copy(client, source)
 
@@ -158,7 +158,7 @@ def _copied(copy: Callable[[Any, dict[str, str]], object]) -> Write:
 
 
 def _parts(caller: Caller, plaintext: Plaintext) -> None:
-    upload = Upload(caller.client())
+    upload = Upload(caller.client)
     for number, part in enumerate(plaintext.parts(), start=1):
         upload.send(number, part)
     upload.complete()
@@ -166,39 +166,39 @@ def _parts(caller: Caller, plaintext: Plaintext) -> None:
 
 def _parts_from_a_pool(caller: Caller, plaintext: Plaintext) -> None:
     """Upload as awswrangler does: from one thread for each part."""
-    upload, parts = Upload(caller.client()), plaintext.parts()
+    upload, parts = Upload(caller.client), plaintext.parts()
     with ThreadPoolExecutor(len(parts)) as pool:
         list(pool.map(upload.send, range(1, len(parts) + 1), parts))
     upload.complete()
 
 
 def _below_the_methods(caller: Caller, plaintext: Plaintext) -> None:
-    caller.client()._make_api_call("PutObject", {**TARGET, "Body": plaintext.content})
+    caller.client._make_api_call("PutObject", {**TARGET, "Body": plaintext.content})
 
 
 def _method_of_the_class(caller: Caller, plaintext: Plaintext) -> None:
-    client = caller.client()
+    client = caller.client
     type(client).put_object(client, **TARGET, Body=plaintext.content)
 
 
 def _s3_transfer(caller: Caller, plaintext: Plaintext) -> None:
-    with S3Transfer(caller.client()) as transfer:
+    with S3Transfer(caller.client) as transfer:
         transfer.upload_file(str(plaintext.path), BUCKET, KEY)
 
 
 def _boto3s_manager(caller: Caller, plaintext: Plaintext) -> None:
-    with create_transfer_manager(caller.client(), TransferConfig()) as manager:
+    with create_transfer_manager(caller.client, TransferConfig()) as manager:
         manager.upload(str(plaintext.path), BUCKET, KEY).result()
 
 
 def _s3transfers_manager(caller: Caller, plaintext: Plaintext) -> None:
-    with s3transfer.manager.TransferManager(caller.client()) as manager, plaintext.path.open("rb") as file:
+    with s3transfer.manager.TransferManager(caller.client) as manager, plaintext.path.open("rb") as file:
         manager.upload(file, BUCKET, KEY).result()
 
 
 def _s3transfers_first(caller: Caller, plaintext: Plaintext) -> None:
     """Upload with the class that s3transfer began with, and still has."""
-    s3transfer.S3Transfer(caller.client()).upload_file(str(plaintext.path), BUCKET, KEY)
+    s3transfer.S3Transfer(caller.client).upload_file(str(plaintext.path), BUCKET, KEY)
 
 
 _REPLACE = {"MetadataDirective": "REPLACE", "Metadata": {"owner": "somebody"}}
@@ -239,20 +239,18 @@ _CLIENTS = {
 
 
 def _resource(write: Callable[[Any, Plaintext], object]) -> Write:
-    return lambda caller, plaintext: write(caller.resource(), plaintext)
+    return lambda caller, plaintext: write(caller.resource, plaintext)
 
 
 def _with_another_client(caller: Caller, plaintext: Plaintext) -> None:
-    resource = boto3.resource("s3", **caller.options)
-    caller.kept(resource.meta.client)
-    resource.meta.client = caller.client()
+    resource = caller.plain_resource
+    resource.meta.client = caller.client
     resource.Bucket(BUCKET).upload_file(str(plaintext.path), KEY)
 
 
 def _made_over_a_client(caller: Caller, plaintext: Plaintext) -> None:
-    plain = boto3.resource("s3", **caller.options)
-    caller.kept(plain.meta.client)
-    type(plain)(client=caller.client()).Bucket(BUCKET).upload_file(str(plaintext.path), KEY)
+    resource = type(caller.plain_resource)(client=caller.client)
+    resource.Bucket(BUCKET).upload_file(str(plaintext.path), KEY)
 
 
 def _parts_of_a_resource(resource: Any, plaintext: Plaintext) -> None:

@@ -247,6 +247,16 @@ def test_nothing_is_released_before_the_end(suite: AlgorithmSuite, step: int) ->
     assert decryptor.finalize() == DATA[: 2**20]
 
 
+@suites
+def test_nothing_is_written_before_the_end(suite: AlgorithmSuite) -> None:
+    """Nor does update_into() write anything, or say that it did."""
+    body = encrypted(suite, DATA[: 2**18])
+    output = bytearray(len(body))
+    decryptor = content_key(suite).decryptor()
+    assert decryptor.ready(len(body)) == decryptor.update_into(body, memoryview(output)) == 0
+    assert not any(output)
+
+
 @gcm_suites
 @pytest.mark.parametrize("length", [1, 65536, 65537, 200_000, 262144])
 @pytest.mark.parametrize("release_unverified", [False, True])

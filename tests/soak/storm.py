@@ -11,11 +11,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from client.meddler import Meddler
 from support.servers import Answer, Request
-from support.strict_s3 import RefusedError, StrictS3
+from support.strict_s3 import StrictS3
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -201,7 +200,7 @@ def _pump(source: socket.socket, target: socket.socket, harm: _Harm) -> None:
 
 
 class Shore(StrictS3):
-    """The strict S3, which forgets requests, and copies objects."""
+    """The strict S3, which forgets requests."""
 
     def reset(self) -> None:
         """Start anew, and empty. That a request broke off is nobody's mistake here."""
@@ -212,15 +211,3 @@ class Shore(StrictS3):
         """Carry out a request."""
         with self._lock:
             return self.answer(request)
-
-    def _operation(self, request: Request) -> Callable[[Request], Answer]:
-        is_copy = request.method == "PUT" and "x-amz-copy-source" in request.headers and not request.query
-        return self._copy if is_copy else super()._operation(request)
-
-    def _copy(self, request: Request) -> Answer:
-        stored = self.objects.get("/" + unquote(request.headers["x-amz-copy-source"]).lstrip("/"))
-        if stored is None:
-            raise RefusedError(404, "NoSuchKey")
-        self.objects[request.path] = stored
-        body = f"<CopyObjectResult><ETag>{stored.etag}</ETag></CopyObjectResult>"
-        return Answer(200, {"Content-Type": "application/xml"}, body.encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -35,6 +36,7 @@ class FakeKms:
         self._ignores_key_id = ignores_key_id
         self._records: dict[bytes, KmsRecord] = {}
         self._random = random.Random("fake KMS")
+        self._lock = threading.Lock()
 
     def load(self, records: Iterable[KmsRecord]) -> None:
         """Know data keys that were made elsewhere."""
@@ -42,8 +44,9 @@ class FakeKms:
 
     def wrap(self, data_key: bytes, context: Mapping[str, str], key_id: str = KMS_KEY_ARN) -> bytes:
         """Return a data key of the test's choice as KMS would store it."""
-        blob = b"fake KMS blob:" + self._random.randbytes(60)
-        self._records[blob] = KmsRecord(self._arn(key_id), blob, dict(context), data_key)
+        with self._lock:
+            blob = b"fake KMS blob:" + self._random.randbytes(60)
+            self._records[blob] = KmsRecord(self._arn(key_id), blob, dict(context), data_key)
         return blob
 
     def count(self, operation: str) -> int:
@@ -53,7 +56,8 @@ class FakeKms:
     def generate_data_key(self, **request: Any) -> dict[str, Any]:
         """Answer GenerateDataKey."""
         self._note("generate_data_key", request)
-        data_key = self._random.randbytes(request["NumberOfBytes"])
+        with self._lock:
+            data_key = self._random.randbytes(request["NumberOfBytes"])
         blob = self.wrap(data_key, request["EncryptionContext"], request["KeyId"])
         return {"Plaintext": data_key, "CiphertextBlob": blob, "KeyId": self._arn(request["KeyId"])}
 

@@ -18,7 +18,13 @@ def connect(client: Any, server: RecordingServer) -> None:
     def send(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
         answer = server.respond(_received(request))
         headers = {"Content-Length": str(len(answer.body)), **answer.headers}
-        raw = HTTPResponse(io.BytesIO(answer.body), headers=headers, status=answer.status, preload_content=False)
+        raw = HTTPResponse(
+            io.BytesIO(b"" if request.method == "HEAD" else answer.body),
+            headers=headers,
+            status=answer.status,
+            request_method=request.method,
+            preload_content=False,
+        )
         return AWSResponse(request.url, answer.status, raw.headers, raw)
 
     client.meta.events.register("before-send.s3", send)
