@@ -355,6 +355,8 @@ class ContentKey:
 
     def encrypt(self, plaintext: Buffer) -> bytes:
         """Return the body that is stored for a plaintext held in memory."""
+        if self.suite.mode == "GCM":
+            return b"".join(_gcm(self).encrypt_and_digest(memoryview(plaintext).cast("B")))
         encryptor = self.encryptor()
         return b"".join((encryptor.update(plaintext), encryptor.finalize()))
 

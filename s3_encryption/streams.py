@@ -156,6 +156,11 @@ class DecryptingStream(io.RawIOBase):
     # --- verification -------------------------------------------------------------------------------------------------
 
     def _verified_in_memory(self) -> bytes:
+        if self._ciphertext_length is not None and self._ciphertext_length <= READ_BYTES:
+            # All at once: nothing is released before the filter's end, so it need not keep anything back.
+            filter = self._new_filter(True)
+            data = read_up_to(self._body, self._ciphertext_length + 1)
+            return b"".join((filter.update(data), filter.finalize()))
         # Nothing comes out before the end.
         *_, plaintext = self._filtered(self._ciphertext(), self._new_filter(False))
         return bytes(plaintext)
