@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 from boto3.s3.transfer import TransferConfig
 from botocore.client import BaseClient
 from botocore.exceptions import HTTPClientError
+from botocore.validate import ParamValidationDecorator
 
 from .algorithms import CommitmentPolicy
 from .aws_form import takes_aws_form
@@ -203,10 +204,13 @@ class S3EncryptionClient(_Client):
         with _located(api_params.get("Bucket"), api_params.get("Key")):
             if not operation.handle:
                 raise UnsupportedOperationError(f"{operation_name} is refused. {operation.reason}")
-            params = dict(api_params)
-            if operation_name in EXTRA_PARAMETERS:
-                params = {**self._call_defaults, **params}
-            if operation.decision == "encrypt" and self.meta.config.parameter_validation:
+            extra = EXTRA_PARAMETERS.get(operation_name, ())
+            params = {
+                **{name: self._call_defaults[name] for name in extra if name in self._call_defaults},
+                **api_params,
+            }
+            # Whether a client validates can be seen here only: its Config is not told.
+            if operation.decision != "decrypt" and isinstance(self._serializer, ParamValidationDecorator):
                 validate(model, params)
             return operator.attrgetter(operation.handle)(self._handlers)(super()._make_api_call, params)
 

@@ -87,8 +87,8 @@ _WITH_CONTENT: Mapping[str, Operation] = {
     "CompleteMultipartUpload": Operation(
         "encrypt",
         handle="uploads.complete_multipart_upload",
-        note="Sends the tag. All parts that were uploaded must be listed, without gaps. `Checksum*` of the whole "
-        "object are dropped without being compared; `MpuObjectSize` is the plaintext's.",
+        note="Sends the tag. All parts that were uploaded must be listed, without gaps. `ChecksumCRC32` of the whole "
+        "object is compared with the plaintext, and not sent; others are refused. `MpuObjectSize` is the plaintext's.",
     ),
     "AbortMultipartUpload": Operation(
         "translate",
@@ -223,6 +223,9 @@ EXTRA_PARAMETERS = {
     "PutObject": CALL_PARAMETERS,
     "GetObject": CALL_PARAMETERS,
     "CreateMultipartUpload": CALL_PARAMETERS,
+    "CopyObject": (SUFFIX_PARAMETER,),
+    "DeleteObject": (SUFFIX_PARAMETER,),
+    "DeleteObjects": (SUFFIX_PARAMETER,),
 }
 
 PRESIGNED_READS = ("get_object", "head_object")
@@ -277,7 +280,7 @@ _BOTOCORES_OWN = _botocores_own_handlers()
 
 
 def validate(model: Any, params: Params) -> None:
-    """Let botocore refuse wrong parameters before a data key is asked for, in its own words.
+    """Let botocore refuse wrong parameters in its own words, before anything else is done with them.
 
     Its own event handlers come first, as in a real call: they encode customer keys, and check bucket names and
     metadata. The client's other handlers are the user's, and are to see ciphertext only.

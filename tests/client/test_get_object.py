@@ -408,13 +408,13 @@ def test_multi_keyring_reads_what_either_wrote(s3: StrictWorld, kms: FakeKms) ->
     assert [read(client, s3, str(number)) for number in range(3)] == [b"secret"] * 3
 
 
-def test_threads_do_not_share_anything(s3: StrictWorld, kms: FakeKms) -> None:
+def test_co_01_ec_11_threads_do_not_share_anything(s3: StrictWorld, kms: FakeKms) -> None:
     """16 threads with contexts of their own, on one client, never meet each other's (CO-01, EC-11)."""
     client = s3.client(keyring=KmsKeyring(_Locked(kms), KMS_KEY_ARN))
 
     def work(thread: int) -> list[bytes]:
         contents = []
-        for number in range(12):
+        for number in range(25):
             context = {"thread": str(thread), "number": str(number)}
             target = s3.object_at(f"{thread}/{number}")
             client.put_object(**target, Body=f"{thread}/{number}", EncryptionContext=context)
@@ -423,7 +423,7 @@ def test_threads_do_not_share_anything(s3: StrictWorld, kms: FakeKms) -> None:
 
     with ThreadPoolExecutor(16) as pool:
         results = list(pool.map(work, range(16)))
-    assert results == [[f"{thread}/{number}".encode() for number in range(12)] for thread in range(16)]
+    assert results == [[f"{thread}/{number}".encode() for number in range(25)] for thread in range(16)]
 
 
 class _Locked:

@@ -7,15 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
-import botocore.session
 import pytest
-import s3transfer.manager
-from boto3.s3.transfer import S3Transfer, TransferConfig
-from botocore.loaders import Loader
+from boto3.s3.transfer import TransferConfig
 from botocore.stub import Stubber
 
-from s3_encryption import S3EncryptionClient, UnsupportedOperationError
+from s3_encryption import S3EncryptionClient
 from s3_encryption.operations import OPERATIONS
 
 from .encoders import ENCODERS
@@ -69,81 +65,6 @@ def test_rows_are_well_formed() -> None:
 def test_the_operations_on_content_are_decided(name: str, decision: str) -> None:
     """The operations on an object's content are what this client is for."""
     assert OPERATIONS[name].decision == decision
-
-
-REFUSED: dict[str, dict[str, Any]] = {
-    "select_object_content": {
-        "Expression": "select * from S3Object",
-        "ExpressionType": "SQL",
-        "InputSerialization": {"CSV": {}},
-        "OutputSerialization": {"CSV": {}},
-    },
-    "put_object_annotation": {"AnnotationName": "note", "AnnotationPayload": MARKER},
-    "upload_part": {"PartNumber": 1, "UploadId": "made elsewhere", "Body": MARKER},
-}
-
-
-@pytest.mark.parametrize("operation", REFUSED)
-def test_operation_that_would_leak_is_refused(s3: StrictWorld, operation: str) -> None:
-    """It is refused before anything is sent, and the error names the object (UP-17)."""
-    with pytest.raises(UnsupportedOperationError) as caught:
-        getattr(s3.client(), operation)(**s3.object_at(), **REFUSED[operation])
-    assert type(caught.value) is UnsupportedOperationError
-    assert (caught.value.bucket, caught.value.key) == (s3.bucket, KEY)
-    assert s3.requests == []
-
-
-# --- operations that this version does not know -----------------------------------------------------------------------
-
-FUTURE = {
-    "PutObjectShiny": {"input": {"shape": "PutObjectRequest"}},
-    "GetObjectShiny": {"input": {"shape": "GetObjectRequest"}, "output": {"shape": "GetObjectOutput"}},
-    "QueryObjectShiny": {"input": {"shape": "GetObjectRequest"}, "output": {"shape": "SelectObjectContentOutput"}},
-    "DeleteObjectShiny": {"input": {"shape": "DeleteObjectRequest"}, "output": {"shape": "DeleteObjectOutput"}},
-}
-
-
-class FutureLoader(Loader):  # type: ignore[misc]
-    """Loads botocore's model of S3 as a later version may have it: with more operations."""
-
-    def load_service_model(self, service_name: str, type_name: str, api_version: str | None = None) -> Any:
-        """Return the model, and in that of S3 the operations of the future."""
-        model = super().load_service_model(service_name, type_name, api_version)
-        if (service_name, type_name) != ("s3", "service-2"):
-            return model
-        added = {
-            name: {"name": name, "http": {"method": "PUT", "requestUri": f"/{{Key+}}?{name}"}, **shapes}
-            for name, shapes in FUTURE.items()
-        }
-        return {**model, "operations": {**model["operations"], **added}}
-
-
-@pytest.fixture(scope="module")
-def future_session() -> boto3.Session:
-    """Return a session of a later botocore."""
-    core = botocore.session.Session()
-    core.register_component("data_loader", FutureLoader(core.get_component("data_loader").search_paths))
-    return boto3.Session(botocore_session=core)
-
-
-@pytest.mark.parametrize("method", ["put_object_shiny", "get_object_shiny", "query_object_shiny"])
-def test_al_14_unknown_operation_with_a_stream_is_refused(
-    s3: StrictWorld, future_session: boto3.Session, method: str
-) -> None:
-    """An operation that carries data, and that this version has never heard of, sends nothing (AL-14)."""
-    body = {"Body": MARKER} if method.startswith("put") else {}
-    client = s3.new_client(session=future_session)
-    with pytest.raises(UnsupportedOperationError, match="Shiny"):
-        getattr(client, method)(**s3.object_at(), **body)
-    assert s3.requests == []
-
-
-def test_unknown_operation_without_a_stream_passes(s3: StrictWorld, future_session: boto3.Session) -> None:
-    """What carries no data does what boto3 does with it."""
-    client = s3.new_client(session=future_session)
-    with pytest.raises(client.exceptions.ClientError, match="NotImplemented"):
-        client.delete_object_shiny(**s3.object_at())
-    assert [request.target for request in s3.requests] == [f"/{s3.bucket}/{KEY}?DeleteObjectShiny"]
 
 
 # --- what passes ------------------------------------------------------------------------------------------------------
@@ -273,13 +194,6 @@ def test_handler_of_the_user_can_add_parameters(s3: StrictWorld) -> None:
     assert s3.requests[0].headers["x-amz-request-payer"] == "requester"
 
 
-def test_al_13_call_below_the_methods_encrypts_too(s3: StrictWorld) -> None:
-    """boto3's machinery, which paginators, waiters and tracing tools use, has no way around the encryption (AL-13)."""
-    s3.client()._make_api_call("PutObject", {**s3.object_at(), "Body": MARKER})
-    assert MARKER not in s3.requests[0].raw_body
-    assert read(s3) == MARKER
-
-
 def test_closed_client_can_be_closed_again(s3: StrictWorld) -> None:
     """close() closes the connections, as boto3's does."""
     client = s3.new_client()
@@ -339,46 +253,7 @@ def test_al_08_replaced_metadata_keeps_the_envelope(moto: World) -> None:
         assert (stored.get("old"), stored.get("new")) == (None, "yes")
 
 
-# --- transfers of small files -----------------------------------------------------------------------------------------
-
-
-def _upload_file(client: Any, world: World, path: Path) -> None:
-    client.upload_file(str(path), world.bucket, KEY)
-
-
-def _upload_fileobj(client: Any, world: World, path: Path) -> None:
-    with path.open("rb") as file:
-        client.upload_fileobj(file, world.bucket, KEY)
-
-
-def _s3_transfer(client: Any, world: World, path: Path) -> None:
-    with S3Transfer(client) as transfer:
-        transfer.upload_file(str(path), world.bucket, KEY)
-
-
-def _transfer_manager(client: Any, world: World, path: Path) -> None:
-    with s3transfer.manager.TransferManager(client) as manager:
-        manager.upload(str(path), world.bucket, KEY).result()
-
-
-UPLOADS = {
-    "upload_file": _upload_file,
-    "upload_fileobj": _upload_fileobj,
-    "S3Transfer": _s3_transfer,
-    "TransferManager": _transfer_manager,
-}
-
-
-@pytest.mark.parametrize("size", [0, 100, 200_000])
-@pytest.mark.parametrize("upload", UPLOADS)
-def test_al_01_al_02_small_transfer_is_encrypted(s3: StrictWorld, tmp_path: Path, upload: str, size: int) -> None:
-    """Whatever uploads through the client uploads ciphertext (AL-01, AL-02)."""
-    plaintext = (MARKER * (size // len(MARKER) + 1))[:size]
-    (tmp_path / "source").write_bytes(plaintext)
-    UPLOADS[upload](s3.client(), s3, tmp_path / "source")
-    assert not [request for request in s3.requests if MARKER in request.raw_body]
-    assert len(s3.body_stored()) == size + 16
-    assert read(s3) == plaintext
+# --- downloads of small files -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [0, 100, 200_000])
