@@ -39,7 +39,13 @@ class ChunkedBody:
         return len(self._reader) + framing + len(_end(bytes(_CRC32_TEXT_BYTES)))
 
     def read(self, size: int | None = -1) -> Buffer:
-        """Return the next piece, whatever its size: urllib3 sends what it gets. Nothing at the end only."""
+        """Return the next piece, whatever its size, since urllib3 sends what it gets; nothing at the end only.
+
+        All that is left for None or a negative size.
+        """
+        if size is None or size < 0:
+            # A copy of each piece: its memory is used again for a later one.
+            return b"".join([bytes(piece) for piece in self._pieces])
         return next(self._pieces, b"")
 
     def seek(self, offset: int, whence: int = 0) -> int:

@@ -6,10 +6,12 @@ import io
 import random
 from typing import Any
 
+import moto
 import pytest
 from botocore.httpchecksum import AwsChunkedWrapper, Crc32Checksum
 from support import reference
 
+from s3_encryption import S3EncryptionClient
 from s3_encryption.algorithms import AES_GCM
 from s3_encryption.bodies import BLOCK_BYTES, EncryptingReader, Source
 from s3_encryption.chunked import ChunkedBody, sendable
@@ -101,6 +103,28 @@ def test_body_is_read_again_from_its_start_only() -> None:
     """Botocore goes nowhere else, and anything else would be in the midst of a chunk."""
     with pytest.raises(ValueError, match="from its start only"):
         ChunkedBody(reader_of(DATA)).seek(1)
+
+
+@pytest.mark.parametrize("size", [None, -1], ids=str)
+def test_all_that_is_left_can_be_read_at_once(size: int | None) -> None:
+    """Who intercepts requests inside the process, as moto does, reads a body by one call."""
+    body = ChunkedBody(reader_of(DATA))
+    expected = sent(body)
+    body.seek(0)
+    start = bytes(body.read(1))
+    assert start + body.read(size) == expected
+    assert body.read(size) == b""
+
+
+def test_large_objects_pass_through_moto_in_the_same_process() -> None:
+    """What most people test with sees the true body: put_object and parts come back as they were."""
+    with moto.mock_aws():
+        client = S3EncryptionClient(aes_key=KEY.key, region_name="us-east-1")
+        client.create_bucket(Bucket="bucket")
+        client.put_object(Bucket="bucket", Key="put", Body=io.BytesIO(DATA))
+        client.upload_fileobj(io.BytesIO(DATA * 8), "bucket", "parts")
+        assert client.get_object(Bucket="bucket", Key="put")["Body"].read() == DATA
+        assert client.get_object(Bucket="bucket", Key="parts")["Body"].read() == DATA * 8
 
 
 def test_only_encrypted_bodies_with_a_crc32_are_replaced() -> None:

@@ -183,7 +183,7 @@ def test_digests_of_the_plaintext_stay_here(s3: StrictWorld, sizes: list[int]) -
     assert stored_plaintext(s3) == DATA[: sum(sizes)]
 
 
-WHOLE = {"ChecksumAlgorithm": "CRC32", "ChecksumType": "FULL_OBJECT"}
+WHOLE: dict[str, Any] = {"ChecksumAlgorithm": "CRC32", "ChecksumType": "FULL_OBJECT"}
 
 
 @pytest.mark.parametrize("sizes", [[100], [MIN_PART_BYTES, 100], [MIN_PART_BYTES, MIN_PART_BYTES]], ids=str)
@@ -211,7 +211,7 @@ def test_up_08_crc32_of_the_whole_is_compared_and_stays_here(s3: StrictWorld, si
     ids=["not announced", "SHA-256", "CRC-64"],
 )
 def test_up_08_what_cant_be_compared_is_refused(
-    s3: StrictWorld, created: dict[str, str], declared: dict[str, str]
+    s3: StrictWorld, created: dict[str, Any], declared: dict[str, Any]
 ) -> None:
     """A declaration is compared or refused, and never dropped in silence."""
     upload = Upload(s3.client(), **created)
