@@ -86,12 +86,12 @@ class S3EncryptionClient(_Client):
             keywords, which are those of ``boto3.client("s3")``.
         session: The boto3 session that makes the clients; the default session if left out.
         keyring: Where data keys come from. Exactly one of ``keyring``, ``kms_key_id``, ``aes_key``, ``rsa_key`` is
-        needed. kms_key_id: An AWS KMS key id, ARN or alias: short for a KmsKeyring with a KMS client like the S3
-        client. aes_key: 16, 24 or 32 bytes: short for AesKeyring(aes_key).
+            needed.
+        kms_key_id: An AWS KMS key id, ARN or alias: short for a KmsKeyring with a KMS client like the S3 client.
+        aes_key: 16, 24 or 32 bytes: short for AesKeyring(aes_key).
         rsa_key: PEM, DER or a key object: short for RsaKeyring(rsa_key).
         commitment_policy: FORBID_ENCRYPT_ALLOW_DECRYPT writes what every deployed reader knows (V2). Where all readers
-        know
-            V3, prefer REQUIRE_ENCRYPT_ALLOW_DECRYPT or REQUIRE_ENCRYPT_REQUIRE_DECRYPT.
+            know V3, prefer REQUIRE_ENCRYPT_ALLOW_DECRYPT or REQUIRE_ENCRYPT_REQUIRE_DECRYPT.
         enable_legacy_wrapping_algorithms: Read objects whose data key was wrapped in an old way.
         enable_legacy_unauthenticated_modes: Read objects whose content nothing authenticates (CBC).
         enable_legacy_writes: Write V1 objects, or CBC content, for readers that know nothing newer.
@@ -101,8 +101,7 @@ class S3EncryptionClient(_Client):
         allow_plaintext_reads: Return objects that have no envelope as they are.
         enable_plaintext_presigned_uploads: Sign URLs and forms for uploading: what comes in by them is not encrypted.
         buffer_size: How many bytes of an object may be held in memory while it is verified; beyond it, ciphertext goes
-        to a
-            temporary file.
+            to a temporary file.
         envelope_location: Where new envelopes go: "metadata", or "instruction_file" (an object of its own beside it).
         instruction_file_suffix: What is added to an object's key to name its instruction file.
         ignore_instruction_files: Read envelopes from metadata only, unless a call names InstructionFileSuffix.

@@ -23,9 +23,9 @@ class S3EncryptionSession(boto3.Session):
     one.
 
     Args:
-        encryption and session options: Those of S3EncryptionClient (``kms_key_id=``, ``aes_key=``,
-        ``commitment_policy=``
-            ...), and those of ``boto3.Session``.
+        args: Those of ``boto3.Session``.
+        options: Those of S3EncryptionClient (``kms_key_id=``, ``aes_key=``, ``commitment_policy=`` ...), and those of
+            ``boto3.Session``.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
