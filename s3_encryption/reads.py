@@ -223,7 +223,7 @@ class ObjectReader:
         stream = DecryptingStream(
             response["Body"],
             lambda release_unverified: window,
-            ciphertext_length=None,
+            ciphertext_length=response.get("ContentLength"),
             buffer_size=self.options.buffer_size,
             # There is no tag for a part of an object: that is what the caller has opted in to.
             release_unverified=True,

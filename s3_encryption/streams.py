@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -185,9 +184,12 @@ class DecryptingStream(io.RawIOBase):
 
     def _ciphertext(self) -> Iterator[bytes]:
         # What a filter holds back comes with the first read, so that the pieces that it makes have READ_BYTES each.
-        first = self._body.read(READ_BYTES + HOLDBACK_BYTES)
-        # The last, empty read makes botocore compare length and checksum before the filter's end releases anything.
-        return itertools.chain((first,), iter(lambda: self._body.read(READ_BYTES), b""))
+        size, left = READ_BYTES + HOLDBACK_BYTES, self._ciphertext_length or 0
+        # Of what is announced not more is asked for than there is: then urllib3 need not copy it together. The last,
+        # empty read makes botocore compare length and checksum before the filter's end releases anything.
+        while data := self._body.read(min(size, left) if left > 0 else size):
+            yield data
+            size, left = READ_BYTES, left - len(data)
 
     def _filtered(self, data: Iterator[bytes], filter: Filter) -> Iterator[Buffer]:
         is_large = self._ciphertext_length is not None and self._ciphertext_length >= _AHEAD_BYTES
