@@ -128,3 +128,38 @@ def download_from(url: str, target: str, limit_bytes: int | None, on_sigterm: st
     except OSError as error:
         return f"OSError {error.errno}"
     return "done"
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def files_opened(way: str, url: str, directory: str) -> list[tuple[str, str]]:
+    """Work with objects, and return every file that was opened, or made, meanwhile: its path, and "read" or "write"."""
+    client: Any = S3EncryptionClient(aes_key=AES_KEY, endpoint_url=url, buffer_size=MIB)
+    act = _WAYS_WITH_FILES[way]
+    act(client, directory)  # once before, for all that is imported or looked up at first
+    opened: list[tuple[str, str]] = []
+
+    def note(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and not isinstance(arguments[0], int):
+            path, mode, flags = arguments
+            writes = any(letter in mode for letter in "wxa+") if mode else bool(flags & (os.O_WRONLY | os.O_RDWR))
+            opened.append((os.fsdecode(path), "write" if writes else "read"))
+
+    sys.addaudithook(note)
+    act(client, directory)
+    return opened
+
+
+def _read_in_pieces(client: Any, directory: str) -> None:
+    for _ in client.get_object(**NAMED)["Body"].iter_chunks(MIB):
+        pass
+
+
+NAMED = {"Bucket": "bucket", "Key": "folder/name.txt"}
+_WAYS_WITH_FILES: dict[str, Callable[[Any, str], object]] = {
+    "put": lambda client, directory: client.put_object(**NAMED, Body=bytes(9 * MIB)),
+    "get": _read_in_pieces,
+    "upload": lambda client, directory: client.upload_file(f"{directory}/source", *NAMED.values()),
+    "download": lambda client, directory: client.download_file(*NAMED.values(), f"{directory}/target"),
+}

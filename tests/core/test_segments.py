@@ -122,6 +122,27 @@ def test_what_was_never_encrypted_may_still_be_anything() -> None:
         encrypted(segment, DATA)
 
 
+@pytest.mark.parametrize("position", [0, BLOCK_BYTES - 1, BLOCK_BYTES, 2 * BLOCK_BYTES - 1])
+def test_kv_07_what_was_encrypted_in_a_pass_that_was_cut_off_is_settled(position: int) -> None:
+    """KV-07: a block that may have gone out is not let out again with other content, though the pass never ended."""
+    segment = whole()
+    filter = segment.new_filter()
+    for start in (0, BLOCK_BYTES):
+        filter.update(DATA[start : start + BLOCK_BYTES])
+    with pytest.raises(BodyChangedError):
+        encrypted(segment, changed_at(position))
+    assert encrypted(segment, DATA) == encrypted(whole(), DATA)
+
+
+def test_part_of_an_object_has_no_tag_and_its_own_length() -> None:
+    """A segment inside an object makes as many bytes as it is given, and knows how many after its first pass."""
+    segment = Segment(Ghash(content_key()), BLOCK_BYTES)
+    assert segment.ciphertext_length(1000) == len(encrypted(segment, DATA[:1000])) == 1000
+    assert segment.length == 1000
+    with pytest.raises(BodyChangedError):
+        encrypted(segment, DATA[:1001])
+
+
 def test_blocks_are_told_apart_by_their_place() -> None:
     """Two blocks that change places are another plaintext."""
     segment = whole()
