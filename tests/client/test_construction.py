@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import itertools
-import pickle
-import pydoc
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import boto3
 import pytest
-from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.exceptions import ClientError, InvalidRegionError
 from Crypto.PublicKey import RSA
@@ -313,107 +309,6 @@ def test_default_session_that_encrypts_is_not_used_twice(s3: StrictWorld, monkey
     S3EncryptionClient(aes_key=AES_KEY, endpoint_url=s3.url).put_object(**s3.object_at(), Body=b"secret")
     monkeypatch.undo()
     assert s3.client().get_object(**s3.object_at())["Body"].read() == b"secret"
-
-
-# --- a boto3 client in every respect ----------------------------------------------------------------------------------
-
-
-def methods_of(client: Any) -> dict[str, Any]:
-    """Return a client's public methods."""
-    return {name: getattr(client, name) for name in dir(client) if not name.startswith("_") and name != "exceptions"}
-
-
-def test_client_is_an_instance_of_both(s3: StrictWorld) -> None:
-    """An isinstance test holds for botocore's base class, for the wrapped client's class, and for this one."""
-    client = s3.client()
-    assert isinstance(client, BaseClient)
-    assert isinstance(client, type(s3.plain))
-    assert isinstance(client, S3EncryptionClient)
-    assert type(client).__name__ == "S3EncryptionClient"
-
-
-def test_client_has_everything_that_boto3s_has(s3: StrictWorld) -> None:
-    """dir() lists all of boto3's attributes, and adds one public method: open()."""
-    client = s3.client()
-    missing = set(dir(s3.plain)) - set(dir(client))
-    added = {name for name in set(dir(client)) - set(dir(s3.plain)) if not name.startswith("_")}
-    assert (missing, added) == (set(), {"open"})
-
-
-def test_methods_have_boto3s_signatures(s3: StrictWorld) -> None:
-    """inspect.signature tells the same of every public method, defaults included."""
-    ours, boto3s = methods_of(s3.client()), methods_of(s3.plain)
-    differing = {
-        name: str(inspect.signature(ours[name]))
-        for name, method in boto3s.items()
-        if callable(method) and _parameters(ours[name]) != _parameters(method)
-    }
-    assert differing == {}
-
-
-def _parameters(method: Any) -> list[tuple[str, Any, Any]]:
-    # Annotations aside: botocore has none.
-    parameters = inspect.signature(method).parameters.values()
-    return [(parameter.name, parameter.kind, parameter.default) for parameter in parameters]
-
-
-def test_help_is_boto3s(s3: StrictWorld) -> None:
-    """help() shows boto3's text for every operation that is not overridden, and some text for those that are."""
-    ours, boto3s = methods_of(s3.client()), methods_of(s3.plain)
-    overridden = {name for name in vars(S3EncryptionClient) if not name.startswith("_")}
-    for name in ["put_object", "get_object", "head_object", *sorted(boto3s.keys() - overridden)[::10]]:
-        assert inspect.getdoc(ours[name]) == inspect.getdoc(boto3s[name])
-    assert all(inspect.getdoc(ours[name]) for name in overridden)
-    assert "StorageClass" in pydoc.render_doc(ours["put_object"])
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        pytest.param(lambda client: client.put_object("bucket"), id="positional"),
-        pytest.param(lambda client: client.no_such_method(), id="unknown-method"),
-        pytest.param(lambda client: client.get_paginator("put_object"), id="no-paginator"),
-        pytest.param(lambda client: client.get_waiter("no_waiter"), id="no-waiter"),
-    ],
-)
-def test_misuse_is_answered_as_by_boto3(s3: StrictWorld, call: Callable[[Any], Any]) -> None:
-    """A call that boto3's client refuses is refused here by the same exception class and text."""
-    errors = []
-    for client in (s3.plain, s3.client()):
-        with pytest.raises(Exception, match=r".") as caught:
-            call(client)
-        errors.append((type(caught.value), str(caught.value).replace("S3EncryptionClient", "S3")))
-    assert errors[0] == errors[1]
-
-
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps], ids=["copy", "deepcopy", "pickle"])
-def test_lk_07_client_is_not_copied(s3: StrictWorld, copied: Callable[[Any], Any]) -> None:
-    """A copy would be another client of default settings, so there is none (LK-07)."""
-    with pytest.raises(TypeError, match="pickled or copied"):
-        copied(s3.client())
-
-
-def test_subclass_of_the_user_works(s3: StrictWorld) -> None:
-    """A user's subclass can override an operation and call the original."""
-
-    class Counting(S3EncryptionClient):
-        puts = 0
-
-        def put_object(self, **parameters: Any) -> Any:
-            self.puts += 1
-            return super().put_object(**parameters)
-
-    client = Counting(aes_key=AES_KEY, endpoint_url=s3.url)
-    client.put_object(**s3.object_at(), Body=b"secret")
-    assert (type(client).__name__, isinstance(client, Counting), client.puts) == ("Counting", True, 1)
-    assert s3.client().get_object(**s3.object_at())["Body"].read() == b"secret"
-
-
-def test_exceptions_and_meta_are_the_wrapped_clients(s3: StrictWorld) -> None:
-    """``exceptions`` and ``meta`` are those of the client that was wrapped, so handlers written for it match."""
-    client = s3.client()
-    assert client.meta is s3.plain.meta
-    assert client.exceptions.NoSuchKey is s3.plain.exceptions.NoSuchKey
 
 
 # --- the KMS client that is made for kms_key_id -----------------------------------------------------------------------
