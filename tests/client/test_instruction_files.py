@@ -119,13 +119,6 @@ def test_condition_is_about_the_object_and_not_its_file(s3: StrictWorld, conditi
     assert read(s3) == b"second"
 
 
-def test_failure_of_the_file_raises(s3: StrictWorld) -> None:
-    """A put never returns success when the object can't be read (IF-19)."""
-    s3.server.script(refusal(403, "AccessDenied"), method="PUT", path_end=".instruction")
-    with pytest.raises(ClientError, match="AccessDenied"):
-        writer(s3).put_object(**s3.object_at(), Body=b"secret")
-
-
 def test_key_too_long_for_its_file_is_refused_unsent(s3: StrictWorld) -> None:
     """Where the file's key would exceed S3's 1024 bytes, not even the object is written (IF-19, IF-22)."""
     longest = "k" * (1024 - len(".instruction"))
@@ -146,7 +139,7 @@ def test_retries_of_the_file_send_the_same_bytes(s3: StrictWorld) -> None:
     assert read(s3) == b"secret"
 
 
-def test_file_is_protected_as_the_object_is(s3: StrictWorld) -> None:
+def test_if_13_file_is_protected_as_the_object_is(s3: StrictWorld) -> None:
     """Encryption at rest, access, locks, payer and owner are the file's too; what is about the content not (IF-13)."""
     repeated = {
         "ACL": "bucket-owner-full-control",
@@ -291,64 +284,6 @@ def test_range_of_an_object_with_a_file_is_read(s3: StrictWorld, format: str, he
     assert "range" not in s3.requests[1].headers
 
 
-@pytest.mark.parametrize("format", AUTHENTICATED)
-def test_missing_file_is_an_error(s3: StrictWorld, format: str) -> None:
-    """Without its file, an object is not readable, and never handed out as ciphertext (IF-02)."""
-    store_split(s3, format)
-    s3.plain.delete_object(**s3.object_at(FILE))
-    error = {"V2": NotEncryptedError, "V3": InvalidEnvelopeError}[format]
-    with pytest.raises(error) as caught:
-        read(s3)
-    assert type(caught.value) is error
-
-
-@pytest.mark.parametrize("format", AUTHENTICATED)
-def test_planted_file_is_not_looked_at(s3: StrictWorld, format: str) -> None:
-    """Where the metadata has the envelope, a file beside the object is not even fetched (IF-08)."""
-    encoded = ENCODERS[format].encode(b"secret")
-    s3.store(encoded.body, encoded.metadata)
-    s3.store(json.dumps(dict(ENCODERS["V2"].encode(b"evil").metadata)).encode(), {}, FILE)
-    s3.forget()
-    assert read(s3) == b"secret"
-    assert paths(s3.requests) == [("GET", KEY)]
-
-
-@pytest.mark.parametrize("field", sorted(WITH_OBJECT["V3"]))
-def test_commitment_is_never_taken_from_the_file(s3: StrictWorld, kms: FakeKms, field: str) -> None:
-    """Who can replace the file must not choose the key that the object commits to (IF-04)."""
-    fields = store_split(s3, "V3")
-    on_object = s3.metadata_stored()
-    s3.store(json.dumps({**fields, field: on_object[field]}).encode(), {}, FILE)
-    with pytest.raises(InvalidEnvelopeError):
-        read(s3)
-    del on_object[field]
-    s3.store(s3.body_stored(), on_object)
-    with pytest.raises(InvalidEnvelopeError):
-        read(s3)
-
-
-@pytest.mark.parametrize(("on_object", "in_file"), [("V3", "V2"), ("V2", "V3")], ids="+".join)
-def test_file_of_another_format_is_refused(s3: StrictWorld, on_object: str, in_file: str) -> None:
-    """The object and its file must be of one format (IF-05)."""
-    fields = store_split(s3, in_file)
-    store_split(s3, on_object)
-    s3.store(json.dumps(fields).encode(), {}, FILE)
-    with pytest.raises(InvalidEnvelopeError) as caught:
-        read(s3)
-    assert type(caught.value) is InvalidEnvelopeError
-
-
-@pytest.mark.parametrize("field", sorted(ENCODERS["V2"].encode(b"").metadata))
-def test_divided_envelope_is_refused(s3: StrictWorld, field: str) -> None:
-    """A V2 envelope is in one place, all of it (IF-07)."""
-    encoded = ENCODERS["V2"].encode(b"secret")
-    rest = {name: text for name, text in encoded.metadata.items() if name != field}
-    s3.store(encoded.body, {field: encoded.metadata[field]})
-    s3.store(json.dumps(rest).encode(), {}, FILE)
-    with pytest.raises(InvalidEnvelopeError):
-        read(s3)
-
-
 UNUSABLE_FILES: dict[str, bytes] = {
     "empty": b"",
     "no-json": b"hello",
@@ -402,7 +337,7 @@ def test_failure_to_fetch_the_file_is_botocores_error(s3: StrictWorld) -> None:
         read(s3)
 
 
-def test_fetch_of_the_file_repeats_payer_and_owner(s3: StrictWorld) -> None:
+def test_if_13_fetch_of_the_file_repeats_payer_and_owner(s3: StrictWorld) -> None:
     """What concerns access is said to both requests; conditions and versions are the object's alone (IF-13)."""
     store_split(s3, "V2")
     etag = s3.plain.head_object(**s3.object_at())["ETag"]
@@ -448,7 +383,7 @@ def test_policy_is_checked_before_kms(s3: StrictWorld, kms: FakeKms) -> None:
 
 @pytest.mark.parametrize("writes_files", [False, True])
 @pytest.mark.parametrize("format", POLICIES)
-def test_copy_takes_the_file_along(moto: World, format: str, writes_files: bool) -> None:
+def test_if_23_copy_takes_the_file_along(moto: World, format: str, writes_files: bool) -> None:
     """copy_object and copy() copy object and file, whatever the client writes itself (IF-23)."""
     writer(moto, format).put_object(**moto.object_at(), Body=b"secret")
     client = writer(moto, format) if writes_files else moto.client()
@@ -458,7 +393,7 @@ def test_copy_takes_the_file_along(moto: World, format: str, writes_files: bool)
 
 
 @pytest.mark.parametrize("format", POLICIES)
-def test_copy_without_its_file_is_never_ciphertext(moto: World, format: str) -> None:
+def test_if_23_copy_without_its_file_is_never_ciphertext(moto: World, format: str) -> None:
     """A copy that another client made of the object alone can't be read, and is not handed out as it is (IF-23)."""
     writer(moto, format).put_object(**moto.object_at(), Body=b"secret")
     moto.plain.copy_object(**moto.object_at("copy"), CopySource=moto.object_at())

@@ -6,17 +6,15 @@ import json
 from typing import Any
 
 import pytest
-from support.encoder import AES_KEY, V2_AES, V3_AES, Encoder, Stored
 from support.fake_kms import FakeKms
-from support.reading import finish_at_once, read, read_body
+from support.reading import finish_at_once, read_body
 from support.vectors import KMS_RECORDS, PEER_VECTORS, VECTORS, Vector, salamander
 
 from s3_encryption.algorithms import AES_GCM, CommitmentPolicy
 from s3_encryption.ciphers import ContentKey
 from s3_encryption.engine import Engine
 from s3_encryption.envelope import Envelope, emit, merge, parse, split
-from s3_encryption.exceptions import DecryptionError, KeyCommitmentError, PolicyError
-from s3_encryption.keyrings import AesKeyring
+from s3_encryption.exceptions import DecryptionError, PolicyError
 
 LENGTH = "x-amz-unencrypted-content-length"
 ALL_SWITCHES = ("enable_legacy_wrapping_algorithms", "enable_legacy_unauthenticated_modes")
@@ -155,44 +153,3 @@ def test_two_keys_open_one_ciphertext_without_commitment() -> None:
     for key, plaintext in ((case["key1"], case["pt1"]), (case["key2"], case["pt2"])):
         decryptor = ContentKey(AES_GCM, key, case["iv"]).decryptor()
         assert finish_at_once(decryptor, case["ct_and_tag"]) == plaintext
-
-
-def salamander_object(format: str, data_key: bytes, commits_to: bytes) -> Stored:
-    """Return a stored object with the two-key ciphertext of a format, under one of the data keys."""
-    case = salamander(format)
-    if format == "v2":
-        stored = Encoder().write(V2_AES, b"", data_key=data_key, iv=case["iv"])
-        return Stored(stored.metadata, case["ct_and_tag"])
-    message_id = case["message_id"]
-    stored = Encoder().write(V3_AES, b"", data_key=data_key, iv=message_id)
-    committed = Encoder().write(V3_AES, b"", data_key=commits_to, iv=message_id)
-    return Stored({**stored.metadata, "x-amz-d": committed.metadata["x-amz-d"]}, case["ct_and_tag"])
-
-
-def test_swapped_data_key_goes_unnoticed_in_v2_and_is_refused_by_the_strictest_policy() -> None:
-    """KC-05: swapping the encrypted data key of such a V2 object changes its plaintext, unless the policy wants V3."""
-    case = salamander("v2")
-    stored = salamander_object("v2", case["key2"], b"")
-    keyring = AesKeyring(AES_KEY)
-    assert read(Engine(keyring=keyring), stored) == case["pt2"]
-    strict = Engine(keyring=keyring, commitment_policy=CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT)
-    with pytest.raises(PolicyError):
-        read(strict, stored)
-
-
-@pytest.mark.parametrize(("key", "commits_to"), [("1", "1"), ("2", "2")])
-def test_committed_key_opens_two_key_ciphertext_of_v3(key: str, commits_to: str) -> None:
-    """The V3 ciphertext is genuine: each key opens it where the object commits to that key."""
-    case = salamander("v3")
-    stored = salamander_object("v3", case[f"data_key{key}"], case[f"data_key{commits_to}"])
-    assert stored.decoded("x-amz-d") == case[f"commit{key}"]
-    assert read(Engine(keyring=AesKeyring(AES_KEY)), stored) == case[f"pt{key}"]
-
-
-@pytest.mark.parametrize(("key", "commits_to"), [("1", "2"), ("2", "1")])
-def test_wrong_key_never_opens_two_key_ciphertext_of_v3(key: str, commits_to: str) -> None:
-    """KC-04: the commitment refuses the other key, although the tag holds under it."""
-    case = salamander("v3")
-    stored = salamander_object("v3", case[f"data_key{key}"], case[f"data_key{commits_to}"])
-    with pytest.raises(KeyCommitmentError):
-        read(Engine(keyring=AesKeyring(AES_KEY)), stored)
