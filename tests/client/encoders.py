@@ -56,8 +56,9 @@ WITH_OBJECT = {"V3": {"x-amz-c", "x-amz-d", "x-amz-i"}}
 
 def store_with_file(world: World, format: str, plaintext: bytes) -> dict[str, str]:
     """Store an object with an instruction file, as another client writes it, and return the file's fields."""
-    encoded, kept = ENCODERS[format].encode(plaintext), WITH_OBJECT.get(format, set())
-    fields = {name: text for name, text in encoded.metadata.items() if name not in kept}
-    world.store(encoded.body, {name: text for name, text in encoded.metadata.items() if name in kept})
-    world.store(json.dumps(fields).encode(), {}, f"{KEY}.instruction")
+    encoded = ENCODERS[format].encode(plaintext)
+    with_object, file = encoder.instruction_file(encoded)
+    world.store(encoded.body, with_object)
+    world.store(file, {}, f"{KEY}.instruction")
+    fields: dict[str, str] = json.loads(file)
     return fields

@@ -108,7 +108,7 @@ CLIENTS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("options", CLIENTS)
 @pytest.mark.parametrize("call", CALLS)
-def test_r1_answer_has_the_members_of_boto3s(moto: World, call: str, options: str) -> None:
+def test_row_r1_answer_has_the_members_of_boto3s(moto: World, call: str, options: str) -> None:
     """R1: lengths, ranges, types, versions, tags and status are those of an object that was not encrypted."""
     results = []
     for client in (moto.plain, moto.client(**CLIENTS[options])):
@@ -117,7 +117,7 @@ def test_r1_answer_has_the_members_of_boto3s(moto: World, call: str, options: st
     assert results[1] == results[0]
 
 
-def test_r2_metadata_of_the_user_is_kept_beside_the_envelope(moto: World) -> None:
+def test_row_r2_metadata_of_the_user_is_kept_beside_the_envelope(moto: World) -> None:
     """R2: the user's own names come back, and the envelope under its own: a copy by a plain client stays readable."""
     client = moto.client()
     client.put_object(**moto.object_at(), Body=TEXT, Metadata={"own": "1", "x-amz-key-of-mine": "2"})
@@ -133,7 +133,7 @@ def test_r2_metadata_of_the_user_is_kept_beside_the_envelope(moto: World) -> Non
     assert (answer["Body"].read(), answer["Metadata"]["own"]) == (TEXT, "changed")
 
 
-def test_r1_position_in_the_body_counts_plaintext(moto: World) -> None:
+def test_row_r1_position_in_the_body_counts_plaintext(moto: World) -> None:
     """R1: tell() counts what was read, whatever was fetched, also while unverified bytes are released."""
     for options in ({}, {"enable_delayed_authentication": True}):
         client = moto.client(**options)

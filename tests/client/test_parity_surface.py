@@ -127,7 +127,7 @@ def test_operations_are_all_of_the_models(s3: StrictWorld) -> None:
     assert all(callable(getattr(client, name)) for name in client.meta.method_to_api_mapping)
 
 
-def test_i1_with_closing_closes_the_connections(s3: StrictWorld) -> None:
+def test_row_i1_with_closing_closes_the_connections(s3: StrictWorld) -> None:
     """I1: closing() works; a bare ``with`` does not, as with boto3."""
     with closing(s3.new_client()) as client:
         client.put_object(**s3.object_at(), Body=b"secret")
