@@ -327,7 +327,7 @@ class S3EncryptionClient(_Client):
             call = CallOptions.suffix_taken_from(given)
             # On the inner client: this one tells plaintext lengths, which would cut off the end of the ciphertext.
             copies, head = self._handlers.copies, (source_client or self._inner)._make_api_call
-            source = copies.source_of(head, {**given, **target})
+            source = copies.source_of(head, {**given, **target}, call)
             if source is None:
                 self._inner.copy(CopySource, Bucket, Key, given, Callback, source_client, Config)
                 return

@@ -41,7 +41,7 @@ class ObjectCopier:
     def copy_object(self, raw_call: RawCall, params: Params) -> Any:
         """Copy an object with its envelope, also where its metadata is replaced, and return S3's answer."""
         call = CallOptions.suffix_taken_from(params)
-        source = self.source_of(raw_call, params)
+        source = self.source_of(raw_call, params, call)
         if source is None:
             return raw_call("CopyObject", params)
         response = raw_call("CopyObject", dict(source.kept_in(params)))
@@ -55,13 +55,15 @@ class ObjectCopier:
                 "RenameObject would leave the instruction file under the old name, and the object unreadable. "
                 "Use copy_object and delete_object: they take the instruction file along."
             )
+        self.envelopes.check_key(params["Key"], CallOptions(None, None), params["RenameSource"])
         return raw_call("RenameObject", params)
 
-    def source_of(self, raw_call: RawCall, params: Params) -> CopySource | None:
+    def source_of(self, raw_call: RawCall, params: Params, call: CallOptions) -> CopySource | None:
         """Return what a copy must know of its source; None if there is none, so that S3 may say so in its own words."""
         address = _address(params)
         if address is None:
             return None
+        self.envelopes.check_key(params["Key"], call, address["Key"])
         repeated = {to: params[name] for name, to in _SOURCE_PARAMETERS.items() if name in params}
         try:
             head = raw_call("HeadObject", {**repeated, **address})

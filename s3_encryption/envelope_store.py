@@ -114,11 +114,7 @@ class EnvelopeStore:
             MetadataTooLargeError: There is no room for the envelope.
         """
         suffix = self.suffix_for(call)
-        if str(params["Key"]).endswith(suffix):
-            raise UnsupportedOperationError(
-                f"Keys that end in {shown(suffix)} are instruction files of other objects. Choose another key, or "
-                "another instruction_file_suffix for this client."
-            )
+        self.check_key(params["Key"], call)
         in_metadata = self._in_metadata(call)
         if not in_metadata and _is_too_long(params["Key"] + suffix):
             raise ConfigurationError(
@@ -183,6 +179,19 @@ class EnvelopeStore:
         return envelopes.parse(metadata)
 
     # --- elsewhere ----------------------------------------------------------------------------------------------------
+
+    def check_key(self, key: object, call: CallOptions, source_key: str = "") -> None:
+        """Refuse to write what is no instruction file to where another object may have its own.
+
+        Raises:
+            UnsupportedOperationError: The key is that of an instruction file, and no instruction file is copied to it.
+        """
+        suffix = self.suffix_for(call)
+        if str(key).endswith(suffix) and not source_key.endswith(suffix):
+            raise UnsupportedOperationError(
+                f"Keys that end in {shown(suffix)} are instruction files of other objects. Choose another key, or "
+                "another instruction_file_suffix for this client."
+            )
 
     def file_beside(self, key: str, call: CallOptions) -> str | None:
         """Return the key of the instruction file that a put of an object would write; None if it would write none."""

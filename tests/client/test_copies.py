@@ -115,6 +115,47 @@ def test_copy_takes_the_instruction_file_along(moto: World, way: str, location: 
     assert moto.metadata_stored(COPY)["owner"] == "somebody"
 
 
+@pytest.mark.parametrize("way", ["copy_object", "copy", "copy-in-parts"])
+def test_copy_takes_the_file_along_that_the_call_names(moto: World, way: str) -> None:
+    """An envelope that was put into a file by InstructionFileSuffix is copied by the same word."""
+    client = moto.client()
+    client.put_object(**moto.object_at(), Body=DATA, InstructionFileSuffix=".mine")
+    WAYS[way](moto, client, {"InstructionFileSuffix": ".mine"})
+    assert keys_in(moto) == [COPY, f"{COPY}.mine", KEY, f"{KEY}.mine"]
+    with client.get_object(**moto.object_at(COPY), InstructionFileSuffix=".mine")["Body"] as body:
+        assert body.read() == DATA
+
+
+@pytest.mark.parametrize("way", ["copy_object", "copy"])
+def test_file_that_the_call_names_must_exist(moto: World, way: str) -> None:
+    """Who names a file means it: S3's error says that there is none."""
+    client = stored(moto)
+    with pytest.raises(client.exceptions.ClientError, match="NoSuchKey"):
+        WAYS[way](moto, client, {"InstructionFileSuffix": ".mine"})
+
+
+TO_A_FILE: dict[str, Callable[[World, Any, str], Any]] = {
+    "copy_object": lambda s3, client, key: client.copy_object(
+        **s3.object_at("other.instruction"), CopySource=source_at(s3, key)
+    ),
+    "copy": lambda s3, client, key: client.copy(source_at(s3, key), s3.bucket, "other.instruction"),
+}
+
+
+@pytest.mark.parametrize("location", LOCATIONS)
+@pytest.mark.parametrize("way", TO_A_FILE)
+def test_if_14_copy_never_replaces_an_instruction_file(moto: World, way: str, location: str) -> None:
+    """IF-14: but an instruction file may be copied to one, as programs do that copy a whole bucket key by key."""
+    client = moto.client(envelope_location=location)
+    client.put_object(**moto.object_at(), Body=SMALL, InstructionFileSuffix=".instruction")
+    with pytest.raises(UnsupportedOperationError, match="instruction"):
+        TO_A_FILE[way](moto, client, KEY)
+    assert keys_in(moto) == [KEY, f"{KEY}.instruction"]
+    TO_A_FILE[way](moto, client, f"{KEY}.instruction")
+    moto.plain.copy_object(**moto.object_at("other"), CopySource=source_at(moto))
+    assert read(client, moto, "other") == SMALL
+
+
 @pytest.mark.parametrize("location", LOCATIONS)
 @pytest.mark.parametrize("way", ["copy_object", "copy"])
 def test_metadata_is_replaced_in_place(moto: World, way: str, location: str) -> None:

@@ -305,3 +305,10 @@ def test_rename_takes_the_metadata_along(s3: StrictWorld) -> None:
     with pytest.raises(ClientError, match="NotImplemented"):
         client.rename_object(**s3.object_at("new"), RenameSource=KEY)
     assert [request["x-amz-rename-source"] for request in requests] == [KEY]
+
+
+def test_if_14_rename_never_replaces_an_instruction_file(s3: StrictWorld) -> None:
+    """IF-14: no object is renamed to what may be the instruction file of another one."""
+    with pytest.raises(UnsupportedOperationError, match="instruction files of other objects"):
+        s3.client().rename_object(**s3.object_at("other.instruction"), RenameSource=KEY)
+    assert s3.requests == []
