@@ -376,7 +376,7 @@ def test_co_01_ec_11_threads_do_not_share_anything(s3: StrictWorld, kms: FakeKms
 
     def work(thread: int) -> list[bytes]:
         contents = []
-        for number in range(25):
+        for number in range(50):
             context = {"thread": str(thread), "number": str(number)}
             target = s3.object_at(f"{thread}/{number}")
             client.put_object(**target, Body=f"{thread}/{number}", EncryptionContext=context)
@@ -385,7 +385,7 @@ def test_co_01_ec_11_threads_do_not_share_anything(s3: StrictWorld, kms: FakeKms
 
     with ThreadPoolExecutor(16) as pool:
         results = list(pool.map(work, range(16)))
-    assert results == [[f"{thread}/{number}".encode() for number in range(25)] for thread in range(16)]
+    assert results == [[f"{thread}/{number}".encode() for number in range(50)] for thread in range(16)]
 
 
 class _Locked:

@@ -217,6 +217,8 @@ def test_suffix_of_the_call_makes_a_file(s3: StrictWorld, format: str, location:
     client.put_object(**s3.object_at(), Body=b"secret", InstructionFileSuffix=".mine")
     assert s3.stored_keys() == [KEY, f"{KEY}.mine"]
     assert read(s3, client=client, InstructionFileSuffix=".mine") == b"secret"
+    with client.open(**s3.object_at(), InstructionFileSuffix=".mine") as file:
+        assert file.read() == b"secret"
 
 
 @pytest.mark.parametrize("suffix", ["", ".ä", ".a\n", "." * 1000, 5, b".mine"], ids=repr)
