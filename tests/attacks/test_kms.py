@@ -190,7 +190,7 @@ def test_ec_01_other_context_is_refused_before_kms(kind: Kind, context: dict[str
     """Only the very context of the write reads the object; entries may come in any order."""
     bucket.write(kind, description={"p": "alpha", "q": "gamma"})
     client = bucket.client(kind)
-    params = {} if context is None else {"EncryptionContext": context}
+    params: dict[str, Any] = {} if context is None else {"EncryptionContext": context}
     bucket.refused(client, EncryptionContextMismatchError, **params)
     assert bucket.read(client, EncryptionContext={"q": "gamma", "p": "alpha"}) == MARKER
 

@@ -53,7 +53,7 @@ def test_wr_01_wr_02_context_is_not_lost_by_relabelling(options: dict[str, Any],
     stored = bucket.write(V2_KMS, description={"p": "alpha"})
     bucket.put_changed(stored, "x-amz-wrap-alg", "kms")
     for context in ({"p": "alpha"}, {"p": "beta"}, {}, None):
-        params = {} if context is None else {"EncryptionContext": context}
+        params: dict[str, Any] = {} if context is None else {"EncryptionContext": context}
         error = bucket.refused(bucket.client(V2_KMS, **options), (InvalidEnvelopeError, PolicyError), **params)
         assert isinstance(error, InvalidEnvelopeError if options else PolicyError)
 
