@@ -198,13 +198,13 @@ def test_body_is_standard_gcm(policy: CommitmentPolicy) -> None:
 
 
 @POLICIES
-def test_nothing_random_is_used_twice(policy: CommitmentPolicy) -> None:
+def test_rt_17_nothing_random_is_used_twice(policy: CommitmentPolicy) -> None:
     """RT-17: data keys, IVs or message ids, and content keys of many objects are all different."""
     engine = Engine(keyring=AesKeyring(AES_KEY), commitment_policy=policy)
-    sealed = [engine.seal() for _ in range(500)]
-    assert len({each.envelope.iv for each in sealed}) == 500
-    assert len({each.envelope.wrapped.encrypted_data_key for each in sealed}) == 500
-    assert len({each.content_key.key for each in sealed}) == 500
+    sealed = [engine.seal() for _ in range(10_000)]
+    assert len({each.envelope.iv for each in sealed}) == 10_000
+    assert len({each.envelope.wrapped.encrypted_data_key for each in sealed}) == 10_000
+    assert len({each.content_key.key for each in sealed}) == 10_000
     assert {len(each.envelope.iv) for each in sealed} == {12 if policy is FORBID else 28}
 
 
