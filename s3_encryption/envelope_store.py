@@ -19,6 +19,7 @@ from .exceptions import (
     UnsupportedOperationError,
     shown,
 )
+from .fields import print_json
 from .keyrings import check_text_map
 from .streams import read_bounded
 
@@ -123,7 +124,7 @@ class EnvelopeStore:
             )
         context = call.encryption_context or {}
         check_text_map(context, "EncryptionContext")
-        room = sum(len(name) + len(value) for name, value in context.items()) if in_metadata else 0
+        room = len(print_json(context)) if in_metadata and context else 0
         _check_size(_user_metadata(params), room)
 
     def to_store(self, envelope: Envelope, params: Params, call: CallOptions) -> StoredEnvelope:
