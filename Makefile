@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 LINTED := s3_encryption tests examples benchmarks docs setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-core fuzz soak mutants attack lint format types interop bench docs-operations docs build clean
+.PHONY: help install demo test test-core fuzz soak mutants attack lint format types interop bench docs-operations docs third-party build clean
 
 ## help: list the targets
 help:
@@ -83,10 +83,14 @@ docs-operations: $(READY)
 docs: $(READY)
 	$(BIN)/mkdocs build --strict --config-file .ci/mkdocs.yml
 
+## third-party: run other projects' tests of S3 on plain boto3 and on this client, and compare
+third-party: $(READY)
+	PYTHONPATH=tests $(BIN)/python -m third_party
+
 ## build: build wheel and sdist into dist/
 build: $(READY)
 	$(BIN)/python -m build --outdir dist
 
 ## clean: remove what the other targets have made
 clean:
-	rm -rf $(VENV) .interop .mutants dist build *.egg-info
+	rm -rf $(VENV) .interop .third-party .mutants dist build *.egg-info

@@ -10,6 +10,8 @@ import boto3
 from .client import S3EncryptionClient
 from .exceptions import ConfigurationError
 
+# Looked at once: a program may put this class into the place of boto3's own.
+_BOTO3_CLIENT = inspect.signature(boto3.Session.client)
 _CLIENT_PARAMETERS = inspect.signature(S3EncryptionClient.__new__).parameters
 _ENCRYPTION_OPTIONS = frozenset(
     name
@@ -45,7 +47,7 @@ class S3EncryptionSession(boto3.Session):
         if service_name != "s3":
             return super().client(service_name, *args, **options)
         own = {name: options.pop(name) for name in _ENCRYPTION_OPTIONS & options.keys()}
-        bound = inspect.signature(boto3.Session.client).bind(self, service_name, *args, **options).arguments
+        bound = _BOTO3_CLIENT.bind(self, service_name, *args, **options).arguments
         del bound["self"], bound["service_name"]
         given = {name: value for name, value in bound.items() if value is not None}
         return S3EncryptionClient(session=self, **{**self._encryption_options, **own, **given})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +11,7 @@ import boto3
 from botocore.config import Config
 from client.worlds import BUCKET, KEY
 from support.encoder import V2_AES_CBC, V3_AES, Encoder, Kind, Stored
-from support.scripted_server import CLOSE, Headers, Script, ScriptedServer, http
+from support.scripted_server import CLOSE, Headers, Script, ScriptedServer, Wire, http
 
 from s3_encryption import S3EncryptionClient
 
@@ -49,6 +50,22 @@ def answer_with(
 ) -> bytes:
     """Return the answer to a read: of the object, or with another body, length, or further headers."""
     return http(headers_of(stored, length, keep_alive=keep_alive, more=more), stored.body if body is None else body)
+
+
+def ranges_of(stored: Stored, etag: str = '"etag"') -> Script:
+    """Return a script that answers with the range that is asked for, whatever the conditions say."""
+
+    def script(wire: Wire) -> None:
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", wire.request.headers.get("range", "bytes=0-"))
+        assert asked is not None
+        length = len(stored.body)
+        start, stop = int(asked[1]), min(int(asked[2] or length) + 1, length)
+        headers = headers_of(stored, stop - start, more=[("Content-Range", f"bytes {start}-{stop - 1}/{length}")])
+        named = [(name, etag if name == "ETag" else text) for name, text in headers]
+        wire.send(http(named, stored.body[start:stop], "206 Partial Content"))
+        wire.hang_up()
+
+    return script
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from support.child_process import Memory
 from support.encoder import AES_KEY, V2_AES, V2_AES_CBC, Encoder, Kind
 from urllib3.response import HTTPResponse
 
-from s3_encryption import S3EncryptionClient
+from s3_encryption import S3EncryptionClient, ciphers
 
 MIB = 2**20
 OBJECT = {"Bucket": "bucket", "Key": "name"}
@@ -290,6 +290,26 @@ def announced(mode: dict[str, Any], length: int) -> tuple[str, int]:
     return _ending(lambda: client.get_object(**OBJECT)["Body"].read()), memory.growth_bytes
 
 
+def read_endless(mode: dict[str, Any], limit: int) -> tuple[str, int, int]:
+    """Read an object whose body has no length and no end; GCM's limit, beyond which no object can be, is made smaller.
+
+    Return the error's class, the growth, and how much was read.
+    """
+    ciphers._GcmDecryptor.max_input_bytes = limit
+    large = LargeObject(V2_AES, 100)
+    client, server = world(large, **mode)
+    headers = {f"x-amz-meta-{name}": text for name, text in large.metadata.items()}
+    body = Counted(bytes, 64 * limit)
+    server.others["name"] = ({**headers, "ETag": '"etag"'}, body)
+    memory = Memory()
+
+    def read() -> None:
+        for _ in client.get_object(**OBJECT)["Body"].iter_chunks(MIB):
+            pass
+
+    return _ending(read), memory.growth_bytes, body.read_bytes
+
+
 def _ending(call: Callable[[], object]) -> str:
     try:
         call()
@@ -298,7 +318,7 @@ def _ending(call: Callable[[], object]) -> str:
     return "nothing"
 
 
-class _Counted(io.RawIOBase):
+class Counted(io.RawIOBase):
     """A body that counts what is read of it."""
 
     def __init__(self, make: Callable[[int], bytes], length: int) -> None:
@@ -327,7 +347,7 @@ BOMBS: dict[str, Callable[[int], bytes]] = {
 def read_with_bomb(bomb: str, length: int) -> tuple[str, int, int]:
     """Read an object whose instruction file is a bomb; return the error, the growth, and how much of it was read."""
     client, server = world()
-    body = _Counted(BOMBS[bomb], length)
+    body = Counted(BOMBS[bomb], length)
     server.others[".instruction"] = ({"Content-Length": str(length), "ETag": '"file"'}, body)
     server.others["name"] = ({"Content-Length": "16", "ETag": '"etag"'}, io.BytesIO(bytes(16)))
     memory = Memory()

@@ -76,6 +76,17 @@ def test_wi_05_rm_02_announced_length_is_not_allocated(mode: str, length: int) -
 
 
 @needs_proc
+@pytest.mark.parametrize("mode", MODES)
+def test_rm_02_body_without_an_end_is_given_up(mode: str) -> None:
+    """Beyond what one object can have, reading stops, with the one error; until then memory is bounded as ever."""
+    limit = 128 * MIB
+    error, growth, taken = in_child("read_endless", MODES[mode], limit)
+    assert error == "DecryptionError"
+    assert taken < limit + 8 * MIB
+    assert growth < BUFFER + 64 * MIB
+
+
+@needs_proc
 def test_dl_10_download_to_a_file_is_streamed() -> None:
     """What is in memory are the ranges under way, as with plain boto3, whatever the object's size."""
     length, growth = in_child("download", LARGE)

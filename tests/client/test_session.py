@@ -178,6 +178,21 @@ def test_default_session_makes_every_client_encrypt(
     assert not [request for request in s3.requests if PLAINTEXT in request.raw_body]
 
 
+def test_class_in_the_place_of_boto3s(s3: StrictWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session class of one's own may stand for boto3.Session everywhere: default session, clients, resources."""
+
+    class Session(S3EncryptionSession):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, aes_key=AES_KEY, **options)
+
+    monkeypatch.setattr(boto3, "Session", Session)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    boto3.client("s3", "us-west-2", endpoint_url=s3.url).put_object(**s3.object_at("one"), Body=PLAINTEXT)
+    boto3.resource("s3", endpoint_url=s3.url).Object(s3.bucket, "two").put(Body=PLAINTEXT)
+    monkeypatch.undo()
+    assert [read(s3, "one"), read(s3, "two")] == [PLAINTEXT, PLAINTEXT]
+
+
 # --- resources --------------------------------------------------------------------------------------------------------
 
 
