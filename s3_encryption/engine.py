@@ -203,8 +203,11 @@ class Engine:
         self._check_keyring_fits(envelope.wrapped)
         _check_binding(envelope.wrapped)
         _check_context(envelope.wrapped, encryption_context)
-        data_key = self.keyring.decrypt_data_key(envelope.wrapped)
-        return self._content_key(envelope, data_key)
+        opened = self._content_key(envelope, self.keyring.decrypt_data_key(envelope.wrapped))
+        if isinstance(opened, DecryptionError):
+            # Raised here, where no variable is a key: error trackers record the variables of each frame.
+            raise opened
+        return opened
 
     def _check_policy(self, envelope: Envelope) -> None:
         self.commitment_policy.check_decrypt(envelope.suite)
@@ -225,17 +228,17 @@ class Engine:
         if names is not None and wrapped.wrapping_algorithm not in names:
             raise mismatch(self.keyring, wrapped.wrapping_algorithm)
 
-    def _content_key(self, envelope: Envelope, data_key: bytes) -> ContentKey:
+    def _content_key(self, envelope: Envelope, data_key: bytes) -> ContentKey | DecryptionError:
         wrap = _known_wrap(envelope.wrapped.wrapping_algorithm)
         shorter_allowed = self.enable_legacy_wrapping_algorithms and not envelope.suite.committing
         if len(data_key) not in (_LEGACY_DATA_KEY_BYTES if shorter_allowed else (DATA_KEY_BYTES,)):
-            raise DecryptionError
+            return DecryptionError()
         if not envelope.suite.committing:
             return ContentKey(envelope.suite, data_key, envelope.iv)
         assert wrap.v3_code is not None  # the parser lets no other into V3
         key, commitment = derive_committing_key(data_key, envelope.iv)
         if not hmac.compare_digest(commitment, envelope.commitment):
-            raise KeyCommitmentError
+            return KeyCommitmentError()
         return ContentKey(envelope.suite, key, envelope.suite.fixed_iv)
 
 

@@ -17,7 +17,7 @@ from .ciphers import ContentKey
 from .envelope_store import CallOptions, Params, RawCall
 from .exceptions import DecryptionError, UnsupportedOperationError
 from .ranges import ByteRange, parse_content_range
-from .reads import ObjectReader
+from .reads import ObjectReader, check_same
 from .streams import READ_BYTES
 
 # Returns the bytes of the ciphertext in a span.
@@ -155,7 +155,8 @@ class _Ranges:
 
     def read_span(self, start: int, stop: int) -> bytes:
         """Return a span of the ciphertext."""
-        response = self._raw_call("GetObject", {**self._params, "Range": str(ByteRange(start, stop))})
+        answer = self._raw_call("GetObject", {**self._params, "Range": str(ByteRange(start, stop))})
+        response = check_same(answer, self._params["IfMatch"])
         with closing(response["Body"]) as body:
             received = parse_content_range(response.get("ContentRange"))
             if received != (start, stop, self._ciphertext_length):

@@ -147,6 +147,8 @@ class KmsKeyring:
         # Not every KMS-compatible server enforces KeyId. A full key ARN can be compared with the one that answered; an
         # alias or a bare id can't.
         if ":key/" in self._key_id and answer.get("KeyId", self._key_id) != self._key_id:
+            # Error trackers record the variables of a frame that raises.
+            del answer
             raise DecryptionError
         return bytes(answer["Plaintext"])
 
@@ -178,12 +180,17 @@ class _RawKeyring:
 
     def decrypt_data_key(self, wrapped: WrappedDataKey) -> bytes:
         _check_fits(self, wrapped)
-        return unwrap_data_key(
-            wrapped.wrapping_algorithm,
-            self._key,
-            wrapped.encrypted_data_key,
-            wrapped.content_algorithm,
-        )
+        try:
+            return unwrap_data_key(
+                wrapped.wrapping_algorithm,
+                self._key,
+                wrapped.encrypted_data_key,
+                wrapped.content_algorithm,
+            )
+        except DecryptionError:
+            pass
+        # Anew: the frames of the failure hold the key, and error trackers record the variables of each.
+        raise DecryptionError
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError("A keyring can't be pickled or copied: its key would leave the process.")

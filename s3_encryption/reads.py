@@ -257,7 +257,7 @@ class _Get:
     def again(self, span: ByteRange) -> dict[str, Any]:
         """Return the answer for another range of the very same object."""
         params = {**self.params, "Range": str(span), "IfMatch": self.response["ETag"]}
-        return self.raw_call("GetObject", params)
+        return check_same(self.raw_call("GetObject", params), self.response["ETag"])
 
     def as_requested(self) -> dict[str, Any]:
         """Return the answer to the request as the caller made it: for a plaintext object, whose range was widened."""
@@ -340,6 +340,18 @@ class _Window:
         kept = output[skipped : skipped + self._left]
         self._left -= len(kept)
         return kept
+
+
+def check_same(response: dict[str, Any], etag: str) -> dict[str, Any]:
+    """Return an answer about the object with an ETag, which was asked for by If-Match.
+
+    Raises:
+        DecryptionError: It is about another one; its body is closed.
+    """
+    if response.get("ETag") != etag:
+        response["Body"].close()
+        raise DecryptionError
+    return response
 
 
 def _plaintext_length_told_by(fields: Mapping[str, str], ciphertext_length: int) -> int | None:

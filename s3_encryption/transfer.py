@@ -18,18 +18,22 @@ from pathlib import Path
 from typing import IO, Any
 
 import boto3.exceptions
+import s3transfer.exceptions
 from boto3.s3.transfer import ProgressCallbackInvoker, TransferConfig, create_transfer_manager
+from botocore.exceptions import ClientError
 from s3transfer.exceptions import RetriesExceededError
 from s3transfer.manager import TransferManager
 from s3transfer.subscribers import BaseSubscriber
 from s3transfer.utils import S3_RETRYABLE_DOWNLOAD_ERRORS
 
 from .ciphers import Buffer, ContentKey, Filter
-from .envelope_store import CallOptions, Params
+from .envelope_store import CallOptions, Params, error_code
 from .exceptions import NotEncryptedError
 from .reads import ObjectReader
 from .streams import READ_BYTES
 
+# Older versions of s3transfer, which don't pin what they download, have none.
+_DOWNLOAD_FAILED: Any = getattr(s3transfer.exceptions, "S3DownloadFailedError", None)
 # What file systems take as a name.
 _MAX_NAME_BYTES = 255
 
@@ -123,6 +127,14 @@ class Download:
                     # What is written can't be taken back.
                     raise
                 failure = error
+            except ClientError as error:
+                if error_code(error) != "PreconditionFailed" or _DOWNLOAD_FAILED is None:
+                    raise
+                # In s3transfer's words, which large downloads have from itself.
+                raise _DOWNLOAD_FAILED(
+                    f'Contents of stored object "{self.target["Key"]}" in bucket "{self.target["Bucket"]}" '
+                    "did not match expected ETag."
+                ) from error
             else:
                 return
         raise RetriesExceededError(failure)

@@ -69,19 +69,7 @@ def test_lk_05_message_and_stack_of_an_error_show_no_secret(spoilt: str, bucket:
     assert showing([DATA_KEY, MARKER, *MASTER_SECRETS], [printed, *map(repr, error.args)]) == []
 
 
-# In whose frames a key is a variable of its own when the error is raised.
-_RECORDED = {"wrap of V2", "wrap of V3", "commitment", "commitment with KMS"}
-
-
-@pytest.mark.parametrize(
-    "spoilt",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(reason="the key is a variable where the error is raised"))
-        if name in _RECORDED
-        else name
-        for name in SPOILT
-    ],
-)
+@pytest.mark.parametrize("spoilt", SPOILT)
 def test_lk_05_error_trackers_that_record_variables_find_no_key(spoilt: str, bucket: Bucket) -> None:
     """The variables of the frames that an error went through hold keys only within objects that don't show them."""
     kind, spoil = SPOILT[spoilt]

@@ -205,9 +205,6 @@ def test_file_transfers_fail_in_boto3s_classes(s3: StrictWorld, tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a small object is pinned, too, and its 412 is not yet told as s3transfer tells it"
-)
 def test_object_that_changes_while_it_is_downloaded_is_told_as_by_boto3(s3: StrictWorld) -> None:
     """E1: S3DownloadFailedError, however long the object is."""
     s3.client().put_object(**s3.object_at(), Body=b"text")
