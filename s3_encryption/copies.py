@@ -28,8 +28,10 @@ _SOURCE_PARAMETERS = {
     "RequestPayer": "RequestPayer",
 }
 
-# S3 refuses to copy an object onto itself when no more than these is said.
+# With no more than these there is no reason to copy an instruction file onto itself. With more, S3 refuses it all the
+# same (for rights and locks, say) unless the metadata is replaced.
 _CHANGES_NOTHING = frozenset({"RequestPayer", "ExpectedBucketOwner", "ChecksumAlgorithm"})
+_METADATA_ANEW = {"MetadataDirective": "REPLACE", "Metadata": {envelopes.INSTRUCTION_FILE_MARKER: ""}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +85,13 @@ class ObjectCopier:
         address = {"Bucket": source.address["Bucket"], "Key": source.address["Key"] + suffix}
         target = {"Bucket": params["Bucket"], "Key": params["Key"] + suffix}
         changed = {name: params[name] for name in INSTRUCTION_FILE_PARAMETERS if name in params}
-        if address == target and changed.keys() <= _CHANGES_NOTHING:
+        in_place = address == target
+        if in_place and changed.keys() <= _CHANGES_NOTHING:
             return
+        anew = _METADATA_ANEW if in_place else {}
         said_of_source = {name: params[name] for name in _SOURCE_PARAMETERS if name in params}
         try:
-            raw_call("CopyObject", {**said_of_source, **changed, **target, "CopySource": address})
+            raw_call("CopyObject", {**said_of_source, **changed, **anew, **target, "CopySource": address})
         except ClientError as error:
             # A plaintext object has none.
             if named or error_code(error) not in _NO_SUCH_OBJECT:

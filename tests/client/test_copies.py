@@ -16,7 +16,7 @@ from s3transfer.manager import TransferManager
 from s3_encryption import CommitmentPolicy, NotEncryptedError, S3EncryptionSession, UnsupportedOperationError
 
 from .opened import stored_plaintext
-from .recorded import requests_of
+from .recorded import calls_of, requests_of
 from .uploads import MIB, policies
 from .worlds import AES_KEY, KEY, World, error_of
 
@@ -168,6 +168,18 @@ def test_metadata_is_replaced_in_place(moto: World, way: str, location: str) -> 
     assert read(client, moto, KEY) == SMALL
     assert moto.metadata_stored()["owner"] == "somebody"
     assert "first" not in moto.metadata_stored()
+
+
+@pytest.mark.parametrize("arguments", [{"ACL": "public-read"}, {"StorageClass": "STANDARD_IA"}, {}], ids=str)
+def test_instruction_file_is_changed_in_place_with_its_object(moto: World, arguments: dict[str, str]) -> None:
+    """What a copy onto itself says of rights and storage holds for the instruction file, which otherwise stays."""
+    client = stored(moto, envelope_location="instruction_file")
+    calls = calls_of(client)
+    client.copy_object(**moto.object_at(), CopySource=source_at(moto), **REPLACE, **arguments)
+    assert read(client, moto, KEY) == SMALL
+    copied = [params for name, params in calls if name == "CopyObject"]
+    assert [params["Key"] for params in copied] == [KEY, f"{KEY}.instruction"][: 2 if arguments else 1]
+    assert all(arguments.items() <= params.items() for params in copied)
 
 
 def test_envelope_of_another_object_is_not_taken_over(moto: World) -> None:

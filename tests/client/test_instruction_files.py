@@ -149,6 +149,8 @@ def test_if_13_file_is_protected_as_the_object_is(s3: StrictWorld) -> None:
         "ServerSideEncryption": "aws:kms",
         "ObjectLockLegalHoldStatus": "ON",
         "ObjectLockMode": "GOVERNANCE",
+        # S3 wants a checksum of what is locked.
+        "ChecksumAlgorithm": "SHA256",
         "ObjectLockRetainUntilDate": datetime.datetime(2030, 1, 1, tzinfo=datetime.timezone.utc),
     }
     own = {"CacheControl": "no-store", "ContentType": "text/plain", "IfNoneMatch": "*", "Tagging": "team=blue"}
@@ -158,6 +160,7 @@ def test_if_13_file_is_protected_as_the_object_is(s3: StrictWorld) -> None:
     for name in ("acl", "expected-bucket-owner", "request-payer", "server-side-encryption", *locks):
         assert on_file.headers[f"x-amz-{name}"] == on_object.headers[f"x-amz-{name}"]
     assert on_file.headers["x-amz-server-side-encryption-aws-kms-key-id"] == "alias/at-rest"
+    assert "x-amz-checksum-sha256" in on_file.headers
     assert (
         not {"cache-control", "content-type", "if-none-match", "x-amz-tagging", "x-amz-meta-owner"}
         & on_file.headers.keys()

@@ -30,10 +30,7 @@ def mocked() -> Iterator[Any]:
         client.close()
 
 
-_BROKEN = pytest.mark.xfail(strict=True, reason="a large body gives one piece where it is asked for all of it at once")
-
-
-@pytest.mark.parametrize("size", [100, pytest.param(12_000_000, marks=_BROKEN)], ids=["small", "large"])
+@pytest.mark.parametrize("size", [100, 12_000_000], ids=["small", "large"])
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 def test_writes_and_reads(mocked: Any, write: Callable[[Any, bytes], Any], size: int) -> None:
     """What is written is encrypted and can be read back."""
