@@ -157,7 +157,7 @@ class _Holdings:
     @classmethod
     def now(cls) -> _Holdings:
         gc.collect()
-        counted = Counter(type(held).__name__ for held in gc.get_objects() if isinstance(held, _PER_OBJECT))
+        counted = Counter(type(held).__name__ for held in gc.get_objects() if issubclass(type(held), _PER_OBJECT))
         return cls(frozenset(threading.enumerate()), _open_files(), counted)
 
     def left_over(self) -> list[str]:
