@@ -74,20 +74,26 @@ def stalled() -> Iterator[tuple[str, threading.Event]]:
         yield server.url, under_way
 
 
-def told_to_go(url: str, under_way: threading.Event, target: Path, on_sigterm: str) -> int:
-    """Download, and send SIGTERM in the middle; return how the process ended."""
+def told_to_go(url: str, under_way: threading.Event, target: Path, number: int, on_sigterm: str) -> int:
+    """Download, and send a signal in the middle; return how the process ended."""
     with child_process.start("attacks.processes:download_from", url, str(target), None, on_sigterm) as process:
-        assert under_way.wait(60)
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
+        try:
+            assert under_way.wait(60)
+            process.send_signal(number)
+            process.communicate(timeout=60)
+        finally:
+            process.kill()
     return process.returncode
 
 
-def test_dl_04_process_that_exits_on_sigterm_leaves_nothing_behind(
-    stalled: tuple[str, threading.Event], target: Path
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 3), (signal.SIGINT, -signal.SIGINT)], ids=["SIGTERM", "Ctrl-C"]
+)
+def test_dl_04_process_that_exits_on_a_signal_leaves_nothing_behind(
+    number: int, code: int, stalled: tuple[str, threading.Event], target: Path
 ) -> None:
-    """Services that turn SIGTERM into an exit clean up: the target is what it was, and alone."""
-    assert told_to_go(*stalled, target, "exit") == 3
+    """Ctrl-C, and SIGTERM where a service turns it into an exit, clean up: the target is what it was, and alone."""
+    assert told_to_go(*stalled, target, number, "exit") == code
     assert others(target) == []
 
 
@@ -97,7 +103,7 @@ def test_dl_04_process_that_is_killed_leaves_the_target_untouched(
     """A documented limit: without a handler SIGTERM is like SIGKILL. The target is what it was; what may be left beside
     it is under a random name, and nobody else can read it.
     """
-    assert told_to_go(*stalled, target, "default") == -signal.SIGTERM
+    assert told_to_go(*stalled, target, signal.SIGTERM, "default") == -signal.SIGTERM
     left = others(target)
     assert len(left) <= 1
     assert [stat.S_IMODE(path.stat().st_mode) for path in left] == [0o600] * len(left)

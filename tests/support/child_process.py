@@ -39,7 +39,11 @@ def start(function: str, *arguments: object, **options: Any) -> subprocess.Popen
 def run(function: str, *arguments: object) -> Any:
     """Return what such a function returns."""
     with start(function, *arguments) as process:
-        output, errors = process.communicate(timeout=240)
+        try:
+            output, errors = process.communicate(timeout=240)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
     assert process.returncode == 0, errors[-3000:]
     return json.loads(output.splitlines()[-1])
 
