@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from botocore.config import Config
 from client.worlds import AES_KEY
 from support.encoder import V2_AES
 
@@ -122,7 +123,8 @@ def download_from(url: str, target: str, limit_bytes: int | None, on_sigterm: st
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
     if on_sigterm == "exit":
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(3))
-    client: Any = S3EncryptionClient(aes_key=AES_KEY, endpoint_url=url)
+    # A thread that waits for a server that stalls is not interrupted, in s3transfer as it is: it times out.
+    client: Any = S3EncryptionClient(aes_key=AES_KEY, endpoint_url=url, config=Config(read_timeout=1))
     try:
         client.download_file("bucket", "folder/name.txt", target)
     except OSError as error:
