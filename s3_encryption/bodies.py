@@ -22,7 +22,7 @@ from .exceptions import BodyChangedError, ConfigurationError, ConfigurationTypeE
 from .segments import Segment
 
 # How much is read, encrypted, remembered by a digest and sent at a time.
-BLOCK_BYTES = 512 * 1024
+BLOCK_BYTES = 1024 * 1024
 # From this size on, a file is read and encrypted by a second thread, one block ahead of the network.
 _AHEAD_BYTES = 4 * 1024 * 1024
 # Up to this size the ciphertext is held in memory: encrypting once is then cheaper than a reader that can start again.
@@ -203,7 +203,7 @@ def encrypted_blocks(
         source: The plaintext.
         filter: What encrypts it.
         declared: What it is compared with.
-        memory: Returns room for so many bytes of output, which must not be used again for three blocks.
+        memory: Returns room for so many bytes of output; used again, if at all, when the next block is asked for.
         observe: Sees each block before it is yielded.
     """
     check = declared.new_check()
@@ -228,10 +228,13 @@ def _fresh_memory(size: int) -> memoryview:
 
 
 class _ReusedMemory:
-    """Room for three blocks: one is sent, one waits, one is made. Fresh memory would cost more than the cipher."""
+    """Room for a few blocks, used by turns. Fresh memory would cost more than the cipher.
 
-    def __init__(self) -> None:
-        self._blocks = itertools.cycle([_fresh_memory(BLOCK_BYTES) for _ in range(3)])
+    One block waits while the next is made; made ahead, a third is being sent meanwhile.
+    """
+
+    def __init__(self, blocks: int = 2) -> None:
+        self._blocks = itertools.cycle([_fresh_memory(BLOCK_BYTES) for _ in range(blocks)])
 
     def __call__(self, size: int) -> memoryview:
         return next(self._blocks)[:size] if 0 < size <= BLOCK_BYTES else _fresh_memory(size)
@@ -306,7 +309,7 @@ class EncryptingReader(io.RawIOBase):
         if self._failure is not None:
             raise self._failure
         try:
-            yield from self._pass(_ReusedMemory(), observe)
+            yield from self._pass(_ReusedMemory(3 if self._ahead else 2), observe)
         except Exception as error:
             self._failure = error
             raise

@@ -18,7 +18,7 @@ class Segment:
     Two plaintexts under one keystream give away their difference to whoever saw both ciphertexts. So the digest of each
     block that was encrypted is kept, and no other ciphertext is let out in its place. The digest is GHASH under the
     object's own key, which nobody else knows, and is shown to nobody: such a universal hash collides with a probability
-    of 2^-113 for blocks of 512 KiB, whoever chose them.
+    of 2^-112 for blocks of 1 MiB, whoever chose them.
 
     Args:
         ghash: GHASH under the object's content key.

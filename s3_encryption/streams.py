@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO, Any
 
 from .ciphers import HOLDBACK_BYTES, Buffer, Filter, updated
@@ -15,6 +16,8 @@ from .ciphers import HOLDBACK_BYTES, Buffer, Filter, updated
 READ_BYTES = 1024 * 1024
 # From this size on, a second thread decrypts what has come while the next piece is on its way.
 _AHEAD_BYTES = 4 * 1024 * 1024
+# How many pieces may wait for it.
+_PIECES_AHEAD = 2
 
 
 class DecryptingStream(io.RawIOBase):
@@ -213,14 +216,13 @@ def _filtered_behind(data: Iterator[bytes], filter: Filter) -> Iterator[Buffer]:
     The thread computes only: whatever may block or fail in the network stays with the caller's.
     """
     with ThreadPoolExecutor(max_workers=1) as pool:
-        before = None
+        waiting: deque[Future[bytearray]] = deque()
         for piece in data:
-            following = pool.submit(updated, filter, piece)
-            if before is not None:
-                yield before.result()
-            before = following
-        if before is not None:
-            yield before.result()
+            waiting.append(pool.submit(updated, filter, piece))
+            if len(waiting) > _PIECES_AHEAD:
+                yield waiting.popleft().result()
+        for made in waiting:
+            yield made.result()
     yield filter.finalize()
 
 

@@ -176,7 +176,7 @@ def test_read_that_returns_too_much_is_refused() -> None:
 
 # --- small bodies -----------------------------------------------------------------------------------------------------
 
-SIZES = [0, 1, BLOCK_BYTES, BLOCK_BYTES + 1, SMALL_BODY_BYTES - 1, SMALL_BODY_BYTES]
+SIZES = [0, 1, SMALL_BODY_BYTES // 2, SMALL_BODY_BYTES // 2 + 1, SMALL_BODY_BYTES - 1, SMALL_BODY_BYTES]
 
 
 @pytest.mark.parametrize("body", [io.BytesIO, Unseekable], ids=["seekable", "read-once"])

@@ -15,6 +15,7 @@ import pytest
 
 from s3_encryption import BodyChangedError, CipherStateError, ConfigurationError, UnsupportedOperationError, multipart
 from s3_encryption.algorithms import GCM_MAX_PLAINTEXT_BYTES, CommitmentPolicy
+from s3_encryption.bodies import BLOCK_BYTES
 
 from .opened import stored_plaintext
 from .sources import BrokenSource, ChangingSource, Huge, Unseekable
@@ -271,7 +272,7 @@ def test_rt_05_part_that_changes_between_two_passes_is_refused() -> None:
     """RT-05: of the second content nothing is read to its end."""
     s3 = MemoryS3(passes=2)
     upload = Upload(s3)
-    reads_of_a_pass = -(-MIN_PART_BYTES // (512 * 1024))
+    reads_of_a_pass = -(-MIN_PART_BYTES // BLOCK_BYTES)
     with pytest.raises(BodyChangedError):
         upload.send(1, ChangingSource(DATA[:MIN_PART_BYTES], {reads_of_a_pass + 1: bytes(MIN_PART_BYTES)}))
     assert len(s3.wire) == 1
