@@ -11,8 +11,14 @@ from typing import Any
 from botocore.config import Config
 from mypy_boto3_s3.client import S3Client
 from mypy_boto3_s3.type_defs import (
+    CopyObjectOutputTypeDef,
+    CopyObjectRequestTypeDef,
     CreateMultipartUploadOutputTypeDef,
     CreateMultipartUploadRequestTypeDef,
+    DeleteObjectOutputTypeDef,
+    DeleteObjectRequestTypeDef,
+    DeleteObjectsOutputTypeDef,
+    DeleteObjectsRequestTypeDef,
     GetObjectOutputTypeDef,
     GetObjectRequestTypeDef,
     PutObjectOutputTypeDef,
@@ -89,6 +95,24 @@ class CreateMultipartUploadRequest(CreateMultipartUploadRequestTypeDef, total=Fa
     InstructionFileSuffix: str
 
 
+class CopyObjectRequest(CopyObjectRequestTypeDef, total=False):
+    """Parameters of copy_object."""
+
+    InstructionFileSuffix: str
+
+
+class DeleteObjectRequest(DeleteObjectRequestTypeDef, total=False):
+    """Parameters of delete_object."""
+
+    InstructionFileSuffix: str
+
+
+class DeleteObjectsRequest(DeleteObjectsRequestTypeDef, total=False):
+    """Parameters of delete_objects."""
+
+    InstructionFileSuffix: str
+
+
 class Client(S3Client):
     """An S3 client whose calls take the further parameters."""
 
@@ -104,4 +128,16 @@ class Client(S3Client):
         self, **kwargs: Unpack[CreateMultipartUploadRequest]
     ) -> CreateMultipartUploadOutputTypeDef:
         """Begin a multipart upload, encrypted."""
+        raise NotImplementedError
+
+    def copy_object(self, **kwargs: Unpack[CopyObjectRequest]) -> CopyObjectOutputTypeDef:
+        """Copy an object with its envelope."""
+        raise NotImplementedError
+
+    def delete_object(self, **kwargs: Unpack[DeleteObjectRequest]) -> DeleteObjectOutputTypeDef:
+        """Delete an object, and its instruction file where it has one."""
+        raise NotImplementedError
+
+    def delete_objects(self, **kwargs: Unpack[DeleteObjectsRequest]) -> DeleteObjectsOutputTypeDef:
+        """Delete objects, and their instruction files where they have such."""
         raise NotImplementedError

@@ -38,6 +38,9 @@ def calls(s3: S3EncryptionClient) -> bytes:
     """Call what takes further parameters, and what does not."""
     s3.put_object(Bucket="b", Key="k", Body=b"", EncryptionContext={"tenant": "7"}, InstructionFileSuffix=".i")
     s3.create_multipart_upload(Bucket="b", Key="k", EncryptionContext={"tenant": "7"})
+    s3.copy_object(Bucket="b", Key="k", CopySource="b/other", InstructionFileSuffix=".i")
+    s3.delete_object(Bucket="b", Key="k", InstructionFileSuffix=".i")
+    s3.delete_objects(Bucket="b", Delete={"Objects": [{"Key": "k"}]}, InstructionFileSuffix=".i")
     s3.upload_file("name", "b", "k", ExtraArgs={"EncryptionContext": {"tenant": "7"}})
     s3.upload_fileobj(io.BytesIO(), "b", "k")
     s3.download_file("b", "k", "name")
