@@ -30,6 +30,7 @@ NAMED_ERRORS = (
     botocore.exceptions.ClientError,
     boto3.exceptions.Boto3Error,
     s3transfer.exceptions.RetriesExceededError,
+    s3transfer.exceptions.S3DownloadFailedError,
 )
 # An answer without a header that it must have ends in a KeyError in boto3's own transfers too.
 _HEADERS = ("ContentLength", "ETag", "UploadId")
@@ -267,7 +268,7 @@ class Worker:
             self._check_loss(entry, error)
             raise
         if not any(c and min(stop, c.size) - start == len(data) and c.holds(data, start) for c in entry.candidates):
-            raise WrongError(f"range {start}-{stop} of {key}")
+            raise WrongError(f"range {start}-{stop} of {key} has {len(data)} bytes, and holds one of {entry.candidates}")
 
     def _read(self, read: Callable[[str], bytes]) -> None:
         key = self._key()
