@@ -268,7 +268,9 @@ class Worker:
             self._check_loss(entry, error)
             raise
         if not any(c and min(stop, c.size) - start == len(data) and c.holds(data, start) for c in entry.candidates):
-            raise WrongError(f"range {start}-{stop} of {key} has {len(data)} bytes, and holds one of {entry.candidates}")
+            raise WrongError(
+                f"range {start}-{stop} of {key} has {len(data)} bytes, and holds one of {entry.candidates}"
+            )
 
     def _read(self, read: Callable[[str], bytes]) -> None:
         key = self._key()
