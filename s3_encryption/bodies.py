@@ -355,8 +355,9 @@ class EncryptingReader(io.RawIOBase):
         memory: Callable[[int], memoryview],
         observe: Callable[[Buffer], object],
     ) -> Generator[Buffer, None, None]:
+        # Not before the first block is asked for: most readers are read in one of the two ways only, and once.
         blocks = encrypted_blocks(self._source, self._segment.new_filter(), self._declared, memory, observe)
-        return _made_ahead(blocks) if self._ahead else blocks
+        yield from _made_ahead(blocks) if self._ahead else blocks
 
     def _skip_to(self, position: int) -> None:
         while self._taken < position:

@@ -14,10 +14,10 @@ from typing import Any
 
 from .ciphers import Buffer
 from .exceptions import BodyMismatchError, ConfigurationError
+from .polynomials import Polynomials
 
 # The CRC-32 of S3, zlib and Ethernet (RFC 1952, section 8), its bits reflected.
-_CRC32_POLYNOMIAL = 0xEDB88320
-_ONE = 1 << 31
+_CRC32 = Polynomials(32, 0xEDB88320)
 _X_TO_THE_8 = 1 << 23
 
 
@@ -180,28 +180,8 @@ def combined_crc32(parts: Iterable[tuple[int, int]]) -> int:
     """
     total = 0
     for crc32, length in parts:
-        total = _multiply(_power_of_x(length), total) ^ crc32
+        total = _CRC32.multiply(_CRC32.power(_X_TO_THE_8, length), total) ^ crc32
     return total
-
-
-def _power_of_x(length: int) -> int:
-    """Return x^(8 * length)."""
-    result, base = _ONE, _X_TO_THE_8
-    while length:
-        if length & 1:
-            result = _multiply(result, base)
-        base = _multiply(base, base)
-        length >>= 1
-    return result
-
-
-def _multiply(x: int, y: int) -> int:
-    product = 0
-    for bit in range(31, -1, -1):
-        if x >> bit & 1:
-            product ^= y
-        y = y >> 1 ^ _CRC32_POLYNOMIAL if y & 1 else y >> 1
-    return product
 
 
 def declares_digest(name: str) -> bool:

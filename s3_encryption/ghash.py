@@ -16,10 +16,10 @@ from Crypto.Cipher import AES
 
 from .algorithms import BLOCK_BYTES
 from .ciphers import Buffer, ContentKey
+from .polynomials import Polynomials
 
 # x^128 + x^7 + x^2 + x + 1, in GCM's bit order (NIST SP 800-38D, section 6.3).
-_REDUCTION = 0xE1 << 120
-_ONE = 1 << 127
+FIELD = Polynomials(128, 0xE1 << 120)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,12 @@ class Ghash:
         empty: Any = AES.new(key.key, AES.MODE_GCM, nonce=key.iv)
         # E(J0), by which GCM masks its tags, is the tag of nothing.
         self._mask = _number(empty.digest())
-        self._powers: dict[int, int] = {0: _ONE}
+        self._powers: dict[int, int] = {0: FIELD.one}
         self._length_products: dict[int, int] = {}
 
     def joined(self, first: HashedSegment, second: HashedSegment) -> HashedSegment:
         """Return two segments, of which the second ends behind the first, as one."""
-        shifted = _multiply(first.value, self._power(second.end_block - first.end_block))
+        shifted = FIELD.multiply(first.value, self._power(second.end_block - first.end_block))
         return HashedSegment(second.end_block, shifted ^ second.value)
 
     def unmasked(self, digest: bytes, hashed_bytes: int) -> int:
@@ -60,11 +60,11 @@ class Ghash:
         The suite's associated data is taken in here.
         """
         aad = self.key.suite.aad
-        lengths = _multiply(_length_block(len(aad), ciphertext_length), self._h)
+        lengths = FIELD.multiply(_length_block(len(aad), ciphertext_length), self._h)
         whole = HashedSegment(0, self._aad_value(aad))
         for segment in sorted(segments, key=lambda segment: segment.end_block):
             whole = self.joined(whole, segment)
-        whole = self.joined(whole, HashedSegment(_blocks(ciphertext_length), 0))
+        whole = self.joined(whole, nothing_at(ciphertext_length))
         return (self._mask ^ lengths ^ whole.value).to_bytes(BLOCK_BYTES, "big")
 
     def _aad_value(self, aad: bytes) -> int:
@@ -72,16 +72,18 @@ class Ghash:
             return 0
         assert len(aad) <= BLOCK_BYTES  # the only suite that has any has two bytes
         padded = _number(aad.ljust(BLOCK_BYTES, b"\0"))
-        return _multiply(_multiply(padded, self._h), self._h)
+        return FIELD.multiply(FIELD.multiply(padded, self._h), self._h)
 
     def _power(self, exponent: int) -> int:
         if exponent not in self._powers:
-            self._powers[exponent] = _power(self._h, exponent)
+            if exponent < 0:
+                raise ValueError("a segment ends behind the ciphertext")
+            self._powers[exponent] = FIELD.power(self._h, exponent)
         return self._powers[exponent]
 
     def _length_product(self, hashed_bytes: int) -> int:
         if hashed_bytes not in self._length_products:
-            self._length_products[hashed_bytes] = _multiply(_length_block(hashed_bytes, 0), self._h)
+            self._length_products[hashed_bytes] = FIELD.multiply(_length_block(hashed_bytes, 0), self._h)
         return self._length_products[hashed_bytes]
 
 
@@ -121,6 +123,11 @@ class SegmentHash:
         return HashedSegment(_blocks(self._end), self._ghash.unmasked(self.digest(), self._hashed_bytes))
 
 
+def nothing_at(offset: int) -> HashedSegment:
+    """Return the empty segment at an offset in the ciphertext, in bytes. It adds nothing."""
+    return HashedSegment(_blocks(offset), 0)
+
+
 def _number(block: bytes) -> int:
     return int.from_bytes(block, "big")
 
@@ -131,25 +138,3 @@ def _blocks(length: int) -> int:
 
 def _length_block(aad_bytes: int, ciphertext_bytes: int) -> int:
     return (aad_bytes * 8) << 64 | ciphertext_bytes * 8
-
-
-def _multiply(x: int, y: int) -> int:
-    """Return the product of two blocks (NIST SP 800-38D, algorithm 1)."""
-    product = 0
-    for bit in range(127, -1, -1):
-        if x >> bit & 1:
-            product ^= y
-        y = y >> 1 ^ _REDUCTION if y & 1 else y >> 1
-    return product
-
-
-def _power(x: int, exponent: int) -> int:
-    if exponent < 0:
-        raise ValueError("a segment ends behind the ciphertext")
-    result = _ONE
-    while exponent:
-        if exponent & 1:
-            result = _multiply(result, x)
-        x = _multiply(x, x)
-        exponent >>= 1
-    return result

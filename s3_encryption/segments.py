@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .ciphers import Buffer, Filter, updated
 from .exceptions import BodyChangedError
-from .ghash import Ghash, HashedSegment, SegmentHash
+from .ghash import Ghash, HashedSegment, SegmentHash, nothing_at
 
 
 class Segment:
@@ -95,7 +95,7 @@ class _SegmentFilter:
         self._cipher = segment.ghash.key.ctr_filter(segment.offset)
         self._position = segment.offset
         self._blocks = 0
-        self._hashed = SegmentHash(segment.ghash, segment.offset).finish()
+        self._hashed = nothing_at(segment.offset)
 
     def ready(self, size: int) -> int:
         return self._cipher.ready(size)

@@ -18,6 +18,7 @@ CORE = (
     "exceptions",
     "algorithms",
     "ciphers",
+    "polynomials",
     "ghash",
     "segments",
     "keywrap",

@@ -1,0 +1,45 @@
+"""Polynomials over GF(2), reckoned modulo one of them: the arithmetic of GHASH (128 bits) and of CRC-32 (32 bits).
+
+Both write a polynomial with its coefficients in reverse: the highest bit is that of x^0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Polynomials:
+    """All polynomials of less than a degree, and their products modulo one of that degree.
+
+    Args:
+        degree: How many bits each has.
+        modulus: The coefficients of the modulus below its highest one, in the same order.
+    """
+
+    degree: int
+    modulus: int
+
+    @property
+    def one(self) -> int:
+        """The polynomial x^0."""
+        return 1 << self.degree - 1
+
+    def multiply(self, x: int, y: int) -> int:
+        """Return the product of two (NIST SP 800-38D, algorithm 1, for any degree)."""
+        product = 0
+        for bit in range(self.degree - 1, -1, -1):
+            if x >> bit & 1:
+                product ^= y
+            y = y >> 1 ^ self.modulus if y & 1 else y >> 1
+        return product
+
+    def power(self, x: int, exponent: int) -> int:
+        """Return the product of so many times the same, by repeated squaring."""
+        result = self.one
+        while exponent:
+            if exponent & 1:
+                result = self.multiply(result, x)
+            x = self.multiply(x, x)
+            exponent >>= 1
+        return result
