@@ -11,7 +11,7 @@ import io
 import itertools
 import tempfile
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import IO, Any
 
@@ -267,7 +267,11 @@ class EncryptingReader(io.RawIOBase):
         self._length = segment.ciphertext_length(source.length)
         self._position = 0
         self._failure: Exception | None = None
-        self._start()
+        # A pass of reads, begun with the first one: ``blocks`` makes passes of its own.
+        self._blocks: Iterator[Buffer] | None = None
+        self._block = memoryview(b"")
+        self._taken = 0
+        self._made_ahead: _MadeAhead | None = None
 
     def __len__(self) -> int:
         # Asked by botocore for the Content-Length; without it, it would seek to the end.
@@ -286,9 +290,7 @@ class EncryptingReader(io.RawIOBase):
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._length}[whence]
         self._position = max(0, start + offset)
         if self._position < self._taken:
-            self._blocks.close()
             self.rewind()
-            self._start()
         return self._position
 
     def rewind(self) -> None:
@@ -296,7 +298,21 @@ class EncryptingReader(io.RawIOBase):
 
         At once, and not with the next read: s3transfer counts what is read again from here on as progress.
         """
+        self.stop()
         self._source.rewind()
+
+    def stop(self) -> None:
+        """End the pass, and wait until nobody reads the source any more."""
+        if self._made_ahead is not None:
+            self._made_ahead.stop()
+        self._made_ahead = self._blocks = None
+        self._block = memoryview(b"")
+        self._taken = 0
+
+    def __exit__(self, *exception: object) -> None:
+        # Not in close(), which finalizers call: they must not wait for a thread.
+        self.stop()
+        self.close()
 
     def blocks(self, observe: Callable[[Buffer], object]) -> Generator[Buffer, None, None]:
         """Yield all of the ciphertext, from a source that is at its start; a block is good until the next is asked for.
@@ -345,19 +361,12 @@ class EncryptingReader(io.RawIOBase):
         """Pass on what s3transfer says to its bodies: from now on reading is not progress."""
         self._source.signal("signal_not_transferring")
 
-    def _start(self) -> None:
-        self._blocks = self._pass(_fresh_memory, len)
-        self._block = memoryview(b"")
-        self._taken = 0
-
-    def _pass(
-        self,
-        memory: Callable[[int], memoryview],
-        observe: Callable[[Buffer], object],
-    ) -> Generator[Buffer, None, None]:
-        # Not before the first block is asked for: most readers are read in one of the two ways only, and once.
+    def _pass(self, memory: Callable[[int], memoryview], observe: Callable[[Buffer], object]) -> Iterator[Buffer]:
         blocks = encrypted_blocks(self._source, self._segment.new_filter(), self._declared, memory, observe)
-        yield from _made_ahead(blocks) if self._ahead else blocks
+        if not self._ahead:
+            return blocks
+        self._made_ahead = _MadeAhead(blocks)
+        return self._made_ahead
 
     def _skip_to(self, position: int) -> None:
         while self._taken < position:
@@ -366,6 +375,8 @@ class EncryptingReader(io.RawIOBase):
     def _take(self, size: int) -> Buffer:
         """Return up to ``size`` bytes of the current block, which is the next one if it was used up."""
         if not self._block and size:
+            if self._blocks is None:
+                self._blocks = self._pass(_fresh_memory, len)
             block = next(self._blocks)
             if len(block) <= size:
                 self._taken += len(block)
@@ -377,13 +388,34 @@ class EncryptingReader(io.RawIOBase):
         return bytes(part)
 
 
-def _made_ahead(blocks: Iterator[Buffer]) -> Generator[Buffer, None, None]:
-    """Yield the blocks of an iterator, each made by a second thread while the one before it is sent."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        following = pool.submit(next, blocks, None)
-        while (block := following.result()) is not None:
-            following = pool.submit(next, blocks, None)
-            yield block
+class _MadeAhead:
+    """The blocks of an iterator, each made by a second thread while the one before it is sent.
+
+    Nothing waits for the thread but ``stop``: the garbage collector may come for one of these at a moment in which no
+    thread can end, so that a finalizer that waited would wait for ever.
+    """
+
+    def __init__(self, blocks: Iterator[Buffer]) -> None:
+        self._blocks = blocks
+        self._pool = ThreadPoolExecutor(max_workers=1)
+        self._following = self._submitted()
+
+    def _submitted(self) -> Future[Buffer | None]:
+        return self._pool.submit(next, self._blocks, None)
+
+    def __iter__(self) -> _MadeAhead:
+        return self
+
+    def __next__(self) -> Buffer:
+        block = self._following.result()
+        if block is None:
+            raise StopIteration
+        self._following = self._submitted()
+        return block
+
+    def stop(self) -> None:
+        """End the thread; when this returns, no block is being made."""
+        self._pool.shutdown(cancel_futures=True)
 
 
 def encrypted_in_spool(source: Source, filter: Filter, declared: Declared) -> IO[bytes]:

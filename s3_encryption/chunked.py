@@ -52,7 +52,6 @@ class ChunkedBody:
         """Go back to the start, the only place that botocore goes to."""
         if (offset, whence) != (0, 0):
             raise ValueError("an aws-chunked body can be read again from its start only")
-        self._pieces.close()
         self._reader.rewind()
         self._pieces = self._new_pass()
         return 0

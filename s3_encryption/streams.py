@@ -215,7 +215,8 @@ def _filtered_behind(data: Iterator[bytes], filter: Filter) -> Iterator[Buffer]:
 
     The thread computes only: whatever may block or fail in the network stays with the caller's.
     """
-    with ThreadPoolExecutor(max_workers=1) as pool:
+    pool = ThreadPoolExecutor(max_workers=1)
+    try:
         waiting: deque[Future[bytearray]] = deque()
         for piece in data:
             waiting.append(pool.submit(updated, filter, piece))
@@ -223,6 +224,9 @@ def _filtered_behind(data: Iterator[bytes], filter: Filter) -> Iterator[Buffer]:
                 yield waiting.popleft().result()
         for made in waiting:
             yield made.result()
+    finally:
+        # Not waited for: this may be the garbage collector's doing, at a moment in which no thread can end.
+        pool.shutdown(wait=False, cancel_futures=True)
     yield filter.finalize()
 
 

@@ -67,4 +67,4 @@ def _large_body(source: Source, key: ContentKey, declared: Declared) -> contextl
     if source.length is None or not key.suite.authenticated:
         return encrypted_in_spool(source, key.encryptor(), declared)
     segment = Segment(Ghash(key), is_whole=True)
-    return contextlib.nullcontext(EncryptingReader(source, segment, declared, ahead=source.can_be_read_ahead))
+    return EncryptingReader(source, segment, declared, ahead=source.can_be_read_ahead)

@@ -74,6 +74,24 @@ class ShortReads(io.BytesIO):
         return super().read(self._most if size is None or size < 0 else min(size, self._most))
 
 
+class SlowSource(io.BytesIO):
+    """A seekable source whose reads, from the n-th on, take until ``go_on`` is set; ``reading`` says that one does."""
+
+    def __init__(self, content: bytes, from_read: int) -> None:
+        super().__init__(content)
+        self.go_on = threading.Event()
+        self.reading = threading.Event()
+        self._fast = from_read
+
+    def read(self, size: int | None = -1) -> bytes:
+        self._fast -= 1
+        if self._fast < 0:
+            self.reading.set()
+            self.go_on.wait(10)
+            self.reading.clear()
+        return super().read(size)
+
+
 class BrokenSource(io.BytesIO):
     """A seekable source that fails at its n-th read, and at every n-th after it."""
 

@@ -22,7 +22,7 @@ from s3_encryption.exceptions import BodyChangedError, BodyMismatchError
 from s3_encryption.ghash import Ghash
 from s3_encryption.segments import Segment
 
-from .sources import BrokenSource, ChangingSource, ShortReads, Signalled, Unseekable
+from .sources import BrokenSource, ChangingSource, ShortReads, Signalled, SlowSource, Unseekable
 
 DATA = random.Random("reader").randbytes(3 * BLOCK_BYTES + 1001)
 OTHER = random.Random("other").randbytes(len(DATA))
@@ -349,6 +349,35 @@ def test_reader_that_is_dropped_leaves_no_thread() -> None:
     for thread in set(threading.enumerate()) - before:
         thread.join(5)
         assert not thread.is_alive()
+
+
+def reading_ahead(source: SlowSource) -> EncryptingReader:
+    """Return a reader whose second thread waits for its source."""
+    reader = reader_of(source, ahead=True)
+    reader.read(1)
+    assert source.reading.wait(5)
+    return reader
+
+
+def test_garbage_collector_does_not_wait_for_the_second_thread() -> None:
+    """It may come when the interpreter holds the lock that threads need to end: it would wait for good."""
+    source = SlowSource(LARGE, 2)
+    reader: Any = reading_ahead(source)
+    reader.itself = reader
+    del reader
+    gc.collect()
+    assert source.reading.is_set()
+    source.go_on.set()
+
+
+@pytest.mark.parametrize("end", ["exit", "rewind"])
+def test_nobody_reads_the_source_after_the_end_of_a_pass(end: str) -> None:
+    """Whoever gave it may go on with it as soon as the call is over, and the next pass starts alone."""
+    source = SlowSource(LARGE, 2)
+    reader = reading_ahead(source)
+    threading.Timer(0.05, source.go_on.set).start()
+    {"exit": reader.__exit__, "rewind": reader.rewind}[end]()
+    assert not source.reading.is_set()
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,74 @@
+"""DecryptingStream: the second thread that decrypts large bodies."""
+
+from __future__ import annotations
+
+import gc
+import io
+import threading
+from typing import Any
+
+from s3_encryption.streams import DecryptingStream
+
+SIZE = 8 * 2**20
+
+
+class SlowFilter:
+    """A filter that changes nothing, and after its first piece takes until ``go_on`` is set."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.working = threading.Event()
+        self._pieces = 0
+
+    def ready(self, size: int) -> int:
+        """Return how many bytes come out."""
+        return size
+
+    def update_into(self, data: Any, output: Any) -> int:
+        """Let the data through, in time, and return their length."""
+        self._pieces += 1
+        if self._pieces > 1:
+            self.working.set()
+            self.go_on.wait(10)
+            self.working.clear()
+        output[:] = data
+        return len(data)
+
+    def update(self, data: Any) -> bytes:
+        """Return the data, in time."""
+        output = bytearray(len(data))
+        self.update_into(data, output)
+        return bytes(output)
+
+    def finalize(self) -> bytes:
+        """Return nothing."""
+        return b""
+
+
+def stream_through(filter: SlowFilter) -> DecryptingStream:
+    """Return a stream of a body that is large enough for a second thread."""
+    return DecryptingStream(
+        io.BytesIO(bytes(SIZE)),
+        lambda release_unverified: filter,
+        ciphertext_length=SIZE,
+        buffer_size=SIZE,
+        release_unverified=True,
+        on_error=lambda error: None,
+    )
+
+
+def test_garbage_collector_does_not_wait_for_the_second_thread() -> None:
+    """It may come when the interpreter holds the lock that threads need to end: it would wait for good."""
+    before = set(threading.enumerate())
+    filter = SlowFilter()
+    stream: Any = stream_through(filter)
+    stream.read(1)
+    assert filter.working.wait(5)
+    stream.itself = stream
+    del stream
+    gc.collect()
+    assert filter.working.is_set()
+    filter.go_on.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5)
+        assert not thread.is_alive()
