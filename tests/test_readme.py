@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import shutil
@@ -14,7 +13,7 @@ from typing import Any
 
 import boto3
 import pytest
-from support.servers import moto_server
+from support.servers import moto_server_with_key
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -30,12 +29,7 @@ def blocks_of(page: str, language: str = "python") -> list[str]:
 @pytest.fixture(scope="module")
 def aws() -> Iterator[str]:
     """Run S3 and KMS, with the key that the pages take for granted, and return their URL."""
-    with moto_server() as url:
-        kms = boto3.client("kms", endpoint_url=url)
-        # All of moto's servers in one process are one account.
-        with contextlib.suppress(kms.exceptions.AlreadyExistsException):
-            kms.create_alias(AliasName="alias/my-key", TargetKeyId=kms.create_key()["KeyMetadata"]["KeyId"])
-        kms.close()
+    with moto_server_with_key() as url:
         yield url
 
 

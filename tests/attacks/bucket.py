@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from client.worlds import KEY, StrictWorld
-from support.encoder import Encoder, Kind, Stored
+from support.encoder import ALL_KINDS, V1_AES, V2_AES, V2_AES_CBC, V3_AES, V3_KMS, Encoder, Kind, Stored, to_base64
 from support.strict_s3 import StoredObject
 
 from s3_encryption.algorithms import CommitmentPolicy
@@ -55,6 +57,48 @@ def extensions(data: bytes, *lengths: int) -> Iterator[bytes]:
         yield longer
 
 
+# --- what verification must notice ------------------------------------------------------------------------------------
+
+
+def _ending_spoilt(stored: Stored, kind: Kind) -> Stored:
+    return Stored(stored.metadata, flipped(stored.body, len(stored.body) * 8 - 1))
+
+
+def _data_key_spoilt(stored: Stored, kind: Kind) -> Stored:
+    field = kind.fields["edk"]
+    return stored.changed(field, to_base64(flipped(stored.decoded(field), 100)))
+
+
+def _commitment_spoilt(stored: Stored, kind: Kind) -> Stored:
+    return stored.changed("x-amz-d", to_base64(flipped(stored.decoded("x-amz-d"), 100)))
+
+
+# What is spoilt, and of which kind of object.
+SPOILT: dict[str, tuple[Kind, Callable[[Stored, Kind], Stored]]] = {
+    "tag of V2": (V2_AES, _ending_spoilt),
+    "tag of V3": (V3_AES, _ending_spoilt),
+    "padding of V1": (V1_AES, _ending_spoilt),
+    "padding of V2": (V2_AES_CBC, _ending_spoilt),
+    "commitment": (V3_AES, _commitment_spoilt),
+    "commitment with KMS": (V3_KMS, _commitment_spoilt),
+    # KMS itself refuses those of its own.
+    **{f"data key of {kind}": (kind, _data_key_spoilt) for kind in ALL_KINDS if kind.key_type != "kms"},
+}
+spoilt_objects = pytest.mark.parametrize("spoilt", SPOILT)
+
+
+# Ways to read the object of a name, with a path for what must have one.
+Read = Callable[[Any, Mapping[str, str], Path], Any]
+READS: dict[str, Read] = {
+    "get": lambda s3, named, path: s3.get_object(**named)["Body"].read(),
+    "range": lambda s3, named, path: s3.get_object(**named, Range="bytes=1-2")["Body"].read(),
+    "open": lambda s3, named, path: s3.open(**named).read(),
+    "download_file": lambda s3, named, path: s3.download_file(named["Bucket"], named["Key"], str(path)),
+    "download_fileobj": lambda s3, named, path: s3.download_fileobj(named["Bucket"], named["Key"], io.BytesIO()),
+}
+reads = pytest.mark.parametrize("read", READS.values(), ids=READS)
+
+
 class Bucket:
     """A bucket in memory, a writer of objects of every kind (``encoder``), and readers for them."""
 
@@ -94,6 +138,12 @@ class Bucket:
         stored = self.encoder.write(kind, plaintext, **how)
         self.put(stored)
         return stored
+
+    def write_spoilt(self, spoilt: str, **how: Any) -> Kind:
+        """Store one of the ``SPOILT`` objects, and return its kind."""
+        kind, spoil = SPOILT[spoilt]
+        self.put(spoil(self.encoder.write(kind, MARKER, **how), kind))
+        return kind
 
     def write_ours(self, kind: Kind, plaintext: bytes = MARKER, **params: Any) -> Stored:
         """Store an object as the library itself writes it, and return it."""

@@ -17,7 +17,7 @@ from client.conftest import (
     s3_over_tls,
     strict_world,
 )
-from client.worlds import StrictWorld
+from client.worlds import StrictWorld, served_by
 from support import in_memory
 from support.strict_s3 import StrictS3
 
@@ -48,11 +48,9 @@ def witness(tmp_path: Path) -> Iterator[Witness]:
 @pytest.fixture(scope="session")
 def memory_world() -> Iterator[StrictWorld]:
     """Run a strict S3 without a network: ``bucket`` empties it for each test."""
-    with StrictS3() as server:
-        world = StrictWorld(server)
-        in_memory.connect(world.plain, server)
+    with served_by(StrictS3()) as world:
+        in_memory.connect(world.plain, world.server)
         yield world
-        world.close()
 
 
 @pytest.fixture

@@ -2,52 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 from client.sources import BrokenSource
-from support.encoder import ALL_KINDS, V1_AES, V2_AES, V2_AES_CBC, V3_AES, V3_KMS, Kind, Stored, to_base64
+from support.encoder import V1_AES, V2_AES, V3_AES, V3_KMS
 from support.fake_kms import KMS_KEY_ARN
 
 import s3_encryption
 from s3_encryption import DecryptionError, KmsKeyring, S3EncryptionClient, S3EncryptionClientError, exceptions
 from s3_encryption.exceptions import ConfigurationError, PolicyError, S3EncryptionClientSecurityError
 
-from .bucket import Bucket, flipped
+from .bucket import Bucket, spoilt_objects
 from .witness import MARKER
 
 
-def _ending(stored: Stored, kind: Kind) -> Stored:
-    return Stored(stored.metadata, flipped(stored.body, len(stored.body) * 8 - 1))
-
-
-def _data_key(stored: Stored, kind: Kind) -> Stored:
-    field = kind.fields["edk"]
-    return stored.changed(field, to_base64(flipped(stored.decoded(field), 100)))
-
-
-def _commitment(stored: Stored, kind: Kind) -> Stored:
-    return stored.changed("x-amz-d", to_base64(flipped(stored.decoded("x-amz-d"), 100)))
-
-
-TAMPERED: dict[str, tuple[Kind, Callable[[Stored, Kind], Stored]]] = {
-    "tag of V2": (V2_AES, _ending),
-    "tag of V3": (V3_AES, _ending),
-    "commitment": (V3_AES, _commitment),
-    "padding of V1": (V1_AES, _ending),
-    "padding of V2": (V2_AES_CBC, _ending),
-    **{f"data key of {kind}": (kind, _data_key) for kind in ALL_KINDS if kind.key_type != "kms"},
-}
-
-
-@pytest.mark.parametrize("what", TAMPERED)
-def test_er_01_er_04_failed_verification_is_one_class_with_one_text(what: str, bucket: Bucket) -> None:
+@spoilt_objects
+def test_er_01_er_04_failed_verification_is_one_class_with_one_text(spoilt: str, bucket: Bucket) -> None:
     """Tag, commitment, padding, data key: ``except DecryptionError`` catches all, and none is about configuration."""
-    kind, tamper = TAMPERED[what]
-    bucket.put(tamper(bucket.encoder.write(kind, MARKER), kind))
-    error = bucket.refused(bucket.client(kind), DecryptionError)
+    kind = bucket.write_spoilt(spoilt)
+    error = bucket.refused(bucket.client(kind), DecryptionError, kms_calls=kind.key_type == "kms")
     assert error.args == (DecryptionError.MESSAGE,)
     assert isinstance(error, S3EncryptionClientSecurityError)
     assert not isinstance(error, (ConfigurationError, PolicyError))

@@ -8,14 +8,13 @@ from __future__ import annotations
 import gc
 import re
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from client.worlds import StrictWorld
 from support import child_process
-from support.encoder import V1_AES, V2_AES, V2_AES_CBC, V3_AES, V3_KMS, Kind, to_base64
+from support.encoder import V2_AES, V3_AES, Kind
 from support.secret_search import showing
 
 from s3_encryption import S3EncryptionClient
@@ -23,7 +22,7 @@ from s3_encryption.ciphers import ContentKey
 from s3_encryption.exceptions import DecryptionError
 from s3_encryption.keyrings import DataKey
 
-from .bucket import Bucket, flipped
+from .bucket import Bucket, spoilt_objects
 from .witness import MARKER, MASTER_SECRETS, Witness
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -32,49 +31,20 @@ DATA_KEY = bytes.fromhex("5ec2e7" * 10 + "da7a")
 # --- errors as error trackers see them --------------------------------------------------------------------------------
 
 
-def _tag(stored: Any, kind: Kind) -> Any:
-    return type(stored)(stored.metadata, flipped(stored.body, len(stored.body) * 8 - 1))
-
-
-def _wrap(stored: Any, kind: Kind) -> Any:
-    edk = stored.decoded(kind.fields["edk"])
-    return stored.changed(kind.fields["edk"], to_base64(flipped(edk, len(edk) * 8 - 1)))
-
-
-def _commitment(stored: Any, kind: Kind) -> Any:
-    return stored.changed("x-amz-d", to_base64(flipped(stored.decoded("x-amz-d"), 0)))
-
-
-SPOILT: dict[str, tuple[Kind, Callable[[Any, Kind], Any]]] = {
-    "tag of V2": (V2_AES, _tag),
-    "tag of V3": (V3_AES, _tag),
-    "padding of V1": (V1_AES, _tag),
-    "padding of V2": (V2_AES_CBC, _tag),
-    "wrap of V2": (V2_AES, _wrap),
-    "wrap of V3": (V3_AES, _wrap),
-    "commitment": (V3_AES, _commitment),
-    "commitment with KMS": (V3_KMS, _commitment),
-}
-
-
-@pytest.mark.parametrize("spoilt", SPOILT)
+@spoilt_objects
 def test_lk_05_message_and_stack_of_an_error_show_no_secret(spoilt: str, bucket: Bucket, witness: Witness) -> None:
     """What Python prints of an error, and of all behind it, has neither keys nor plaintext."""
-    kind, spoil = SPOILT[spoilt]
-    stored = bucket.encoder.write(kind, MARKER, data_key=DATA_KEY)
-    bucket.put(spoil(stored, kind))
+    kind = bucket.write_spoilt(spoilt, data_key=DATA_KEY)
     error = bucket.refused(bucket.client(kind), DecryptionError, kms_calls=1)
     printed = "".join(traceback.TracebackException.from_exception(error).format())
     # The source lines of this file are in it, and MARKER's name with them, but not its text.
     assert showing([DATA_KEY, MARKER, *MASTER_SECRETS], [printed, *map(repr, error.args)]) == []
 
 
-@pytest.mark.parametrize("spoilt", SPOILT)
+@spoilt_objects
 def test_lk_05_error_trackers_that_record_variables_find_no_key(spoilt: str, bucket: Bucket) -> None:
     """The variables of the frames that an error went through hold keys only within objects that don't show them."""
-    kind, spoil = SPOILT[spoilt]
-    stored = bucket.encoder.write(kind, MARKER, data_key=DATA_KEY)
-    bucket.put(spoil(stored, kind))
+    kind = bucket.write_spoilt(spoilt, data_key=DATA_KEY)
     error = bucket.refused(bucket.client(kind), DecryptionError, kms_calls=1)
     recorded = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
     assert "s3_encryption" in recorded

@@ -15,7 +15,7 @@ from support.fake_kms import FakeKms
 from support.servers import make_certificate, moto_server
 from support.strict_s3 import StrictS3
 
-from .worlds import StrictWorld, World
+from .worlds import StrictWorld, World, served_by
 
 _bucket_numbers = itertools.count(1)
 
@@ -30,10 +30,8 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def strict_world() -> Iterator[StrictWorld]:
     """Run a strict S3 for all tests: ``s3`` empties it for each."""
-    with StrictS3() as server:
-        world = StrictWorld(server)
+    with served_by(StrictS3()) as world:
         yield world
-        world.close()
 
 
 @pytest.fixture
@@ -48,11 +46,8 @@ def s3(strict_world: StrictWorld) -> Iterator[StrictWorld]:
 @pytest.fixture
 def s3_over_tls(tmp_path: Path) -> Iterator[StrictWorld]:
     """Return the same over HTTPS, where botocore sends bodies in one pass."""
-    certificate = make_certificate(tmp_path)
-    with StrictS3(certificate) as server:
-        world = StrictWorld(server, verify=str(certificate))
+    with served_by(StrictS3(make_certificate(tmp_path))) as world:
         yield world
-        world.close()
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from s3_encryption import BodyChangedError, BodyMismatchError, CommitmentPolicy,
 from .meddler import Meddler, Mischief, cut_after, refuse_at_once
 from .opened import stored_plaintext
 from .sources import BrokenSource, ChangingSource, ShortReads, Unseekable, pipe_with
-from .worlds import KEY, StrictWorld
+from .worlds import KEY, StrictWorld, served_by
 
 PLAINTEXT = random.Random("large bodies").randbytes(2 * 2**20 + 1001)
 OTHER = random.Random("other").randbytes(len(PLAINTEXT))
@@ -54,10 +54,8 @@ class PatientS3(StrictS3):
 def breaking_wire(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StrictWorld]:
     """Return the same for tests in which a body fails while it is sent."""
     certificate = None if request.param == "http" else make_certificate(tmp_path)
-    with PatientS3(certificate) as server:
-        world = StrictWorld(server, verify=str(certificate))
+    with served_by(PatientS3(certificate)) as world:
         yield world
-        world.close()
 
 
 def at_an_offset(content: bytes) -> io.BytesIO:

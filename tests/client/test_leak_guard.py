@@ -22,7 +22,7 @@ from support.strict_s3 import StrictS3
 from s3_encryption import CommitmentPolicy
 
 from . import library_writers, writers
-from .worlds import AES_KEY, KEY, StrictWorld
+from .worlds import AES_KEY, KEY, StrictWorld, served_by
 from .writers import MARKER, SMALL_BYTES, Caller, Plaintext
 
 WAYS = {**writers.WAYS, **library_writers.WAYS}
@@ -80,10 +80,8 @@ class Wire:
 def tls_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StrictWorld]:
     """Run a strict S3 over HTTPS."""
     certificate = make_certificate(tmp_path_factory.mktemp("certificate"))
-    with StrictS3(certificate) as server:
-        world = StrictWorld(server, verify=str(certificate))
+    with served_by(StrictS3(certificate)) as world:
         yield world
-        world.close()
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from s3_encryption import CommitmentPolicy
 
 from .encoders import ENCODERS, store_with_file
 from .uploads import MIB, Upload
-from .worlds import KEY, StrictWorld
+from .worlds import KEY, StrictWorld, served_by
 
 DATA = random.Random("SSE").randbytes(11 * MIB)
 COPY = "folder/copy.txt"
@@ -251,10 +251,8 @@ class CustomerKeyS3(StrictS3):
 @pytest.fixture
 def customers() -> Iterator[StrictWorld]:
     """Return a bucket where customer keys are checked."""
-    with CustomerKeyS3() as server:
-        world = StrictWorld(server)
+    with served_by(CustomerKeyS3()) as world:
         yield world
-        world.close()
 
 
 POLICIES = {

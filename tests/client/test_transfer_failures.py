@@ -27,7 +27,7 @@ from .opened import stored_plaintext
 from .sources import BrokenSource
 from .uploads import DATA as SOME_DATA
 from .uploads import MIB
-from .worlds import KEY, StrictWorld
+from .worlds import KEY, StrictWorld, served_by
 
 DATA = SOME_DATA + SOME_DATA[::-1]
 CHUNK = 8 * MIB
@@ -52,10 +52,8 @@ class RefusesFirst(StrictS3):
 @pytest.fixture
 def overloaded() -> Iterator[StrictWorld]:
     """Return a bucket on such an S3."""
-    with RefusesFirst() as server:
-        world = StrictWorld(server)
+    with served_by(RefusesFirst()) as world:
         yield world
-        world.close()
 
 
 @pytest.mark.parametrize("size", [1000, 2 * CHUNK + 5])

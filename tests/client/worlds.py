@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,8 +99,9 @@ class World:
 class StrictWorld(World):
     """A bucket on the strict S3, which remembers every request."""
 
-    def __init__(self, server: StrictS3, **client_options: Any) -> None:
-        super().__init__(server.url, **client_options)
+    def __init__(self, server: StrictS3) -> None:
+        trusting = {} if server.certificate is None else {"verify": str(server.certificate)}
+        super().__init__(server.url, **trusting)
         self.server = server
 
     @property
@@ -114,6 +116,13 @@ class StrictWorld(World):
     def stored_keys(self) -> list[str]:
         """Return the keys of all objects in the bucket."""
         return sorted(path.removeprefix(f"/{self.bucket}/") for path in self.server.objects)
+
+
+@contextlib.contextmanager
+def served_by(server: StrictS3) -> Iterator[StrictWorld]:
+    """Yield a bucket on a server, which stops at the end."""
+    with server, contextlib.closing(StrictWorld(server)) as world:
+        yield world
 
 
 class RefusingKms(RecordingServer):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import shutil
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
-from support.servers import moto_server
+from support.servers import moto_server_with_key
 
 ROOT = Path(__file__).parents[2]
 SECRET = b"for our eyes only"
@@ -43,12 +42,7 @@ class Aws:
 @pytest.fixture(scope="session")
 def aws_url() -> Iterator[str]:
     """Run S3 and KMS for the examples, and return their URL."""
-    with moto_server() as url:
-        kms = boto3.client("kms", endpoint_url=url)
-        # All of moto's servers in one process are one account.
-        with contextlib.suppress(kms.exceptions.AlreadyExistsException):
-            kms.create_alias(AliasName="alias/my-key", TargetKeyId=kms.create_key()["KeyMetadata"]["KeyId"])
-        kms.close()
+    with moto_server_with_key() as url:
         yield url
 
 

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import boto3
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -44,6 +45,18 @@ def moto_server() -> Iterator[str]:
         yield f"http://{host}:{port}"
     finally:
         server.stop()
+
+
+@contextlib.contextmanager
+def moto_server_with_key() -> Iterator[str]:
+    """Do the same with the KMS key that the guide and the examples take for granted, ``alias/my-key``."""
+    with moto_server() as url:
+        kms = boto3.client("kms", endpoint_url=url)
+        # All of moto's servers in one process are one account.
+        with contextlib.suppress(kms.exceptions.AlreadyExistsException):
+            kms.create_alias(AliasName="alias/my-key", TargetKeyId=kms.create_key()["KeyMetadata"]["KeyId"])
+        kms.close()
+        yield url
 
 
 # --- what is exchanged ------------------------------------------------------------------------------------------------
@@ -169,6 +182,7 @@ class RecordingServer:
         self._scripts: list[_Script] = []
         self._lock = threading.Lock()
         self._http = _HttpServer(self)
+        self.certificate = certificate
         if certificate is not None:
             self.scheme = "https"
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
