@@ -72,18 +72,21 @@ def pooled_puts(method: str, processes: int, count: int) -> Seen:
 
 def forked_in_the_middle(what: str) -> tuple[Any, Any]:
     """Fork while something is half done; return what going on comes to, in the child and in the parent."""
-    go_on = {"read": _half_read, "upload": _half_uploaded, "body": _half_sent}[what]()
+    return {"read": _half_read, "upload": _half_uploaded, "body": _half_sent}[what]()
+
+
+def _in_child_and_here(go_on: Callable[[], object]) -> tuple[Any, Any]:
     return _in_child(go_on), go_on()
 
 
-def _half_read() -> Callable[[], object]:
+def _half_read() -> tuple[Any, Any]:
     client, _ = world(LargeObject(V2_AES, MIB), enable_delayed_authentication=True)
     body = client.get_object(**OBJECT)["Body"]
     body.read(100)
-    return lambda: len(body.read())
+    return _in_child_and_here(lambda: len(body.read()))
 
 
-def _half_uploaded() -> Callable[[], object]:
+def _half_uploaded() -> tuple[Any, Any]:
     client, _ = world()
     named = {**OBJECT, "UploadId": client.create_multipart_upload(**OBJECT)["UploadId"]}
     first = client.upload_part(**named, PartNumber=1, Body=bytes(5 * MIB))
@@ -94,24 +97,20 @@ def _half_uploaded() -> Callable[[], object]:
         client.complete_multipart_upload(**named, MultipartUpload={"Parts": parts})
         return "completed"
 
-    return go_on
+    return _in_child_and_here(go_on)
 
 
-def _half_sent() -> Callable[[], object]:
-    """Return what goes on with a body of which botocore has read the first half."""
+def _half_sent() -> tuple[Any, Any]:
     client, _ = world()
-    bodies: list[Any] = []
+    results: list[tuple[Any, Any]] = []
 
     def send(request: Any, **_: Any) -> None:
-        bodies.append(request.body)
-        request.body.read(MIB)
+        first, rest = len(request.body.read(MIB)), iter(lambda: request.body.read(MIB), b"")
+        results.append(_in_child_and_here(lambda: first + sum(map(len, rest))))
 
     client.meta.events.register_first("before-send.s3", send)
     client.put_object(**OBJECT, Body=Zeros(3 * MIB))
-    body = bodies[0]
-    body.seek(0)
-    first = len(body.read(MIB))
-    return lambda: first + len(b"".join(iter(lambda: body.read(MIB), b"")))
+    return results[0]
 
 
 # --- downloads that end early -----------------------------------------------------------------------------------------
