@@ -33,9 +33,9 @@ test: $(READY)
 test-core: $(READY)
 	$(BIN)/python -m pytest tests/core
 
-## attack: run the attacks, fuzz the parsers for a moment (FUZZ_SECONDS, 5, each), and say how much was tried
+## attack: run the attacks in full, fuzz the parsers for a moment (FUZZ_SECONDS, 5, each), and say how much was tried
 attack: $(READY)
-	PYTHONPATH=tests $(BIN)/python -m pytest -q -p attacks.tally
+	ATTACK_IN_FULL=1 PYTHONPATH=tests $(BIN)/python -m pytest -q -p attacks.tally
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-5} $(BIN)/python tests/fuzz
 
 ## fuzz: fuzz the parsers for FUZZ_SECONDS (60) each, and print how many inputs were tried

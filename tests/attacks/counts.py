@@ -1,7 +1,8 @@
-"""How much was tried: tests report it, and ``make attack`` prints it."""
+"""How much is tried: the numbers of the catalogue, and what tests report of theirs, which ``make attack`` prints."""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 
 BIT_FLIPS = "bit flips"
@@ -14,6 +15,15 @@ KMS_CALLS_FOR_REFUSED = "KMS calls for objects that format or policy refuses (mu
 COUNTS: Counter[str] = Counter(
     dict.fromkeys((BIT_FLIPS, TRUNCATIONS, EXTENSIONS, METADATA_MUTATIONS, REFUSALS, KMS_CALLS_FOR_REFUSED), 0)
 )
+
+
+# Set by make attack.
+_IN_FULL = os.environ.get("ATTACK_IN_FULL") == "1"
+
+
+def in_full(number: int, *, otherwise: int) -> int:
+    """Return a number of the catalogue; a smaller one where the attacks are not what is run, because it takes long."""
+    return number if _IN_FULL else otherwise
 
 
 def tried(what: str, times: int = 1) -> None:

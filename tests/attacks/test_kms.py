@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from s3_encryption.exceptions import (
     MetadataTooLargeError,
 )
 
-from .bucket import Bucket
+from .bucket import Bucket, Read, reads
 from .uploads import MIB
 from .witness import MARKER, Witness
 
@@ -139,21 +138,12 @@ def test_km_04_no_data_key_means_nothing_is_sent(
     assert bucket.world.requests == []
 
 
-READS: dict[str, Callable[[Any, dict[str, str], Path], Any]] = {
-    "get": lambda s3, named, path: s3.get_object(**named),
-    "range": lambda s3, named, path: s3.get_object(**named, Range="bytes=1-2"),
-    "open": lambda s3, named, path: s3.open(**named),
-    "download_file": lambda s3, named, path: s3.download_file(named["Bucket"], named["Key"], str(path)),
-    "download_fileobj": lambda s3, named, path: s3.download_fileobj(named["Bucket"], named["Key"], io.BytesIO()),
-}
-
-
 @kms_failures
-@pytest.mark.parametrize("read", READS.values(), ids=READS)
+@reads
 @all_kms_kinds
 def test_km_05_failure_of_decrypt_comes_through(
     kind: Kind,
-    read: Callable[[Any, dict[str, str], Path], Any],
+    read: Read,
     fail: Callable[[str], Exception],
     bucket: Bucket,
     tmp_path: Path,
@@ -265,24 +255,3 @@ def test_ec_10_request_within_a_request_has_its_own_context(kind: Kind, bucket: 
             lambda: bucket.read(client, key, EncryptionContext={"p": other}),  # noqa: B023
             EncryptionContextMismatchError,
         )
-
-
-@kms_kinds
-def test_ec_11_contexts_of_threads_do_not_mix(kind: Kind, bucket: Bucket) -> None:
-    """16 threads on one client, 12 objects each, each with a context of its own."""
-    client = bucket.writer(kind)
-
-    def work(thread: int) -> bool:
-        right = True
-        for number in range(12):
-            context = {"thread": str(thread), "number": str(number)}
-            named, content = bucket.world.object_at(f"{thread}/{number}"), MARKER + str(context).encode()
-            client.put_object(**named, Body=content, EncryptionContext=context)
-            right &= client.get_object(**named, EncryptionContext=context)["Body"].read() == content
-        return right
-
-    with ThreadPoolExecutor(16) as pool:
-        assert all(pool.map(work, range(16)))
-    contexts = [tuple(sorted(request["EncryptionContext"].items())) for _, request in bucket.kms.calls]
-    assert len(set(contexts)) == 16 * 12
-    assert all(contexts.count(context) == 2 for context in contexts[:12])

@@ -120,6 +120,16 @@ def test_data_key_is_unwrapped_once(s3: StrictWorld, mode: str) -> None:
     assert kms.count("decrypt") == 1
 
 
+@pytest.mark.xfail(strict=True, reason="the buffer over the raw file asks for the rest in pieces of 8 KiB")
+def test_reading_the_rest_is_one_request(s3: StrictWorld) -> None:
+    """What is left of an object comes as one range, and not as hundreds of small ones."""
+    client = stored(s3, "V2", "ranges")
+    with client.open(**s3.object_at()) as file:
+        s3.forget()
+        assert file.read() == DATA
+    assert len(s3.requests) == 1
+
+
 def test_object_replaced_while_open_is_an_error(s3: StrictWorld) -> None:
     """A file is one object: what is put in its place is not read as if it were the same."""
     client = stored(s3, "V2", "ranges")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -19,7 +17,6 @@ from support.vectors import KMS_RECORDS, RSA_KEY_DER, VECTORS, Vector
 from s3_encryption import (
     AesKeyring,
     CommitmentPolicy,
-    ConfigurationError,
     ConfigurationTypeError,
     DecryptionError,
     EncryptionContextMismatchError,
@@ -293,16 +290,6 @@ def test_invalid_parameters_are_answered_as_by_boto3(s3: StrictWorld, call: str)
 
 # --- encryption context and KMS ---------------------------------------------------------------------------------------
 
-WRONG_CONTEXTS: dict[str, Any] = {
-    "none": None,
-    "empty": {},
-    "other-value": {"tenant": "beta", "purpose": "test"},
-    "subset": {"tenant": "alpha"},
-    "superset": {"tenant": "alpha", "purpose": "test", "more": "x"},
-    "letter-case": {"Tenant": "alpha", "purpose": "test"},
-    "blank": {"tenant": "alpha ", "purpose": "test"},
-}
-
 
 @pytest.fixture
 def with_context(s3: StrictWorld, kms: FakeKms) -> Any:
@@ -311,31 +298,6 @@ def with_context(s3: StrictWorld, kms: FakeKms) -> Any:
     context = {"tenant": "alpha", "purpose": "test"}
     client.put_object(**s3.object_at(), Body=b"secret", EncryptionContext=context)
     return client
-
-
-@pytest.mark.parametrize("context", WRONG_CONTEXTS)
-def test_other_encryption_context_is_refused_before_kms(
-    s3: StrictWorld, kms: FakeKms, with_context: Any, context: str
-) -> None:
-    """Only the very context of the write reads the object, and KMS is not asked about another one (EC-01)."""
-    given = WRONG_CONTEXTS[context]
-    parameters = {} if given is None else {"EncryptionContext": given}
-    with pytest.raises(EncryptionContextMismatchError):
-        with_context.get_object(**s3.object_at(), **parameters)
-    assert kms.count("decrypt") == 0
-
-
-def test_encryption_context_is_compared_as_a_map(s3: StrictWorld, with_context: Any) -> None:
-    """The order of the entries does not matter."""
-    assert read(with_context, s3, EncryptionContext={"purpose": "test", "tenant": "alpha"}) == b"secret"
-
-
-@pytest.mark.parametrize("name", ["aws:x-amz-cek-alg", "kms_cmk_id"])
-def test_reserved_encryption_context_is_refused(s3: StrictWorld, kms: FakeKms, with_context: Any, name: str) -> None:
-    """The entries that the client adds are not the caller's to give (EC-02)."""
-    with pytest.raises(ConfigurationError, match=name):
-        with_context.get_object(**s3.object_at(), EncryptionContext={name: "AES/GCM/NoPadding"})
-    assert kms.count("decrypt") == 0
 
 
 @pytest.mark.parametrize("context", ["alpha", ["alpha"], {"tenant": 1}, {1: "tenant"}], ids=repr)
@@ -368,40 +330,6 @@ def test_multi_keyring_reads_what_either_wrote(s3: StrictWorld, kms: FakeKms) ->
         s3.client(keyring=keyring).put_object(**s3.object_at(str(number)), Body=b"secret")
     client = s3.client(keyring=MultiKeyring(*keyrings))
     assert [read(client, s3, str(number)) for number in range(3)] == [b"secret"] * 3
-
-
-def test_co_01_ec_11_threads_do_not_share_anything(s3: StrictWorld, kms: FakeKms) -> None:
-    """16 threads with contexts of their own, on one client, never meet each other's (CO-01, EC-11)."""
-    client = s3.client(keyring=KmsKeyring(_Locked(kms), KMS_KEY_ARN))
-
-    def work(thread: int) -> list[bytes]:
-        contents = []
-        for number in range(50):
-            context = {"thread": str(thread), "number": str(number)}
-            target = s3.object_at(f"{thread}/{number}")
-            client.put_object(**target, Body=f"{thread}/{number}", EncryptionContext=context)
-            contents.append(client.get_object(**target, EncryptionContext=context)["Body"].read())
-        return contents
-
-    with ThreadPoolExecutor(16) as pool:
-        results = list(pool.map(work, range(16)))
-    assert results == [[f"{thread}/{number}".encode() for number in range(50)] for thread in range(16)]
-
-
-class _Locked:
-    """A KMS client for many threads: the one in memory is not made for them."""
-
-    def __init__(self, kms: FakeKms) -> None:
-        self._kms = kms
-        self._lock = threading.Lock()
-
-    def generate_data_key(self, **request: Any) -> dict[str, Any]:
-        with self._lock:
-            return self._kms.generate_data_key(**request)
-
-    def decrypt(self, **request: Any) -> dict[str, Any]:
-        with self._lock:
-            return self._kms.decrypt(**request)
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------
