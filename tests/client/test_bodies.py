@@ -143,14 +143,20 @@ def test_body_that_boto3_does_not_take_is_refused(body: Any) -> None:
         Source(body)
 
 
-@pytest.mark.parametrize("body", [io.StringIO("abc"), io.StringIO(""), io.TextIOWrapper(io.BytesIO(b"abc"))], ids=repr)
+@pytest.mark.parametrize(
+    "body",
+    [io.StringIO("abc"), io.StringIO(""), io.TextIOWrapper(io.BytesIO(b"abc"))],
+    ids=["text", "empty", "wrapped"],
+)
 def test_text_stream_is_refused(body: Any) -> None:
     """The message says how a file is to be opened, also for an empty one (UP-02)."""
     with pytest.raises(ConfigurationTypeError, match="'rb'"):
         Source(body)
 
 
-@pytest.mark.parametrize("answer", ["abc", "", None, 5, [1], object()], ids=repr)
+@pytest.mark.parametrize(
+    "answer", ["abc", "", None, 5, [1], object()], ids=["str", "empty", "None", "int", "list", "object"]
+)
 @pytest.mark.parametrize("before", [(), (b"abc",)], ids=["first", "later"])
 def test_read_that_returns_no_bytes_is_refused(before: tuple[bytes, ...], answer: Any) -> None:
     """A body whose reads are no bytes, at once or later, is no body (UP-02)."""

@@ -66,8 +66,9 @@ def seaweedfs(folder: Path, access_key: str, secret_key: str) -> Iterator[str]:
             _wait_for_port(process, s3)
             yield f"http://{LOOPBACK}:{s3}"
         finally:
-            process.terminate()
-            process.wait(timeout=30)
+            # Its data is not needed any more, and asked politely it takes half a minute.
+            process.kill()
+            process.wait()
 
 
 def _wait_for_port(process: subprocess.Popen[bytes], port: int) -> None:
