@@ -185,6 +185,17 @@ def test_envelope_beyond_8_kib_is_refused() -> None:
             assert "too long" in refused({**metadata, name: "A" * 60 * 1024})
 
 
+@one_of_each_format
+def test_envelope_of_8_kib_is_the_longest(kind: Kind) -> None:
+    """MD-11: names and texts of an envelope's fields may have 8 KiB together, other metadata not counted."""
+    metadata = written(kind, {"team": "blue"}).metadata
+    field = kind.description_field
+    others = sum(len(name) + len(text) for name, text in metadata.items()) - len(metadata[field])
+    longest = {**metadata, field: metadata[field].ljust(8 * 1024 - others)}
+    assert emit(parse({**longest, "author": "me"})) == longest
+    assert "too long" in refused({**longest, field: longest[field] + " "})
+
+
 # --- base64 -----------------------------------------------------------------------------------------------------------
 
 BASE64_FIELDS = [
