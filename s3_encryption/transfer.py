@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import io
 import os
 import stat
 import tempfile
@@ -14,6 +15,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,14 +28,17 @@ from s3transfer.manager import TransferManager
 from s3transfer.subscribers import BaseSubscriber
 from s3transfer.utils import S3_RETRYABLE_DOWNLOAD_ERRORS
 
-from .ciphers import Buffer, ContentKey, Filter
+from .ciphers import Buffer, ContentKey
 from .envelope_store import CallOptions, Params, error_code
 from .exceptions import NotEncryptedError
+from .parts import PartsDecryptor
 from .reads import ObjectReader
-from .streams import READ_BYTES
+from .streams import READ_BYTES, filtered
 
 # Older versions of s3transfer, which don't pin what they download, have none.
 _DOWNLOAD_FAILED: Any = getattr(s3transfer.exceptions, "S3DownloadFailedError", None)
+# Linux may take several times as long for larger writes: their pages must lie together.
+_WRITE_BYTES = 256 * 1024
 # What file systems take as a name.
 _MAX_NAME_BYTES = 255
 
@@ -112,7 +117,7 @@ class Download:
         if key is None or not key.suite.authenticated:
             self._at_once(sink, head)
         elif writes_unverified:
-            self._fetch_ranges(_Sink(sink, key.decryptor(release_unverified=True)), head, key)
+            self._fetch(head, key, plaintext_to=sink)
         else:
             self._verified(sink, head, key)
 
@@ -160,25 +165,43 @@ class Download:
     def _verified(self, sink: Any, head: Mapping[str, Any], key: ContentKey) -> None:
         """Fetch the object in ranges and write it when it is verified: from memory, or from a spool of ciphertext."""
         if head["ContentLength"] <= self.reader.options.buffer_size:
-            held = _Sink(_Nowhere(), key.decryptor(ciphertext_length=head["ContentLength"]))
-            self._fetch_ranges(held, head, key)
-            sink.write(held.last)
+            held = io.BytesIO()
+            self._fetch(head, key, plaintext_to=held)
+            sink.write(held.getvalue())
             return
         with tempfile.TemporaryFile() as spool:
-            check = _Sink(_Nowhere(), key.decryptor(release_unverified=True), spool)
-            self._fetch_ranges(check, head, key)
+            self._fetch(head, key, ciphertext_to=spool)
             spool.seek(0)
-            out = _Sink(_Copies(sink), key.decryptor(release_unverified=True))
-            while piece := spool.read(READ_BYTES):
-                out.write(piece)
-            out.finish()
+            # What comes from the spool is verified once more.
+            for piece in filtered(iter(lambda: spool.read(READ_BYTES), b""), key.decryptor(release_unverified=True)):
+                sink.write(bytes(piece))
+
+    def _fetch(
+        self,
+        head: Mapping[str, Any],
+        key: ContentKey,
+        *,
+        plaintext_to: IO[bytes] | None = None,
+        ciphertext_to: IO[bytes] | None = None,
+    ) -> None:
+        """Fetch the object in ranges, write it wherever it is wanted, and verify it at the end."""
+        write = None if plaintext_to is None else partial(_write_at, plaintext_to)
+        parts = PartsDecryptor(key, head["ContentLength"], self.config.multipart_chunksize, write)
+
+        def take(offset: int, data: bytes) -> None:
+            if ciphertext_to is not None:
+                _write_at(ciphertext_to, offset, data)
+            parts.update(offset, data)
+
+        self._fetch_ranges(_Sink(take), head, key)
+        parts.verify()
 
     def _fetch_ranges(self, sink: _Sink, head: Mapping[str, Any], key: ContentKey) -> None:
         subscribers: list[Any] = [_KnownObject(head["ContentLength"], head["ETag"])]
         if self.callback is not None:
             plaintext_length = key.suite.plaintext_length(head["ContentLength"])
             subscribers.append(ProgressCallbackInvoker(_Clamped(self.callback, plaintext_length or 0)))
-        with create_transfer_manager(self.inner, _classic(self.config)) as manager:
+        with create_transfer_manager(self.inner, _adapted(self.config)) as manager:
             future = manager.download(
                 self.target["Bucket"],
                 self.target["Key"],
@@ -187,7 +210,6 @@ class Download:
                 subscribers,
             )
             future.result()
-        sink.finish()
 
     def _check_arguments(self) -> None:
         """Refuse what s3transfer refuses, in its words, also for the downloads that it does not see."""
@@ -217,44 +239,28 @@ class _Progress:
 
 
 class _Sink:
-    """What s3transfer writes ciphertext to, in order: decrypts it and passes it on, in memory that is used again."""
+    """The file that s3transfer writes to: each piece, at its offset, in the order in which they come."""
 
-    def __init__(self, target: Any, filter: Filter, spool: IO[bytes] | None = None) -> None:
-        self._target = target
-        self._filter = filter
-        self._spool = spool
-        self._memory = memoryview(b"")
-        self.last = b""
+    def __init__(self, take: Callable[[int, bytes], object]) -> None:
+        self._take = take
+        self._offset = 0
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int) -> None:
+        """Go where the next piece belongs."""
+        self._offset = offset
 
     def write(self, data: bytes) -> None:
-        if self._spool is not None:
-            self._spool.write(data)
-        size = self._filter.ready(len(data))
-        if size > len(self._memory):
-            self._memory = memoryview(bytearray(size))
-        self._target.write(self._memory[: self._filter.update_into(data, self._memory[:size])])
-
-    def finish(self) -> None:
-        self.last = self._filter.finalize()
-        self._target.write(self.last)
+        """Pass on a piece."""
+        self._take(self._offset, data)
 
 
-class _Copies:
-    """A file-like object of a caller's: what it is given is bytes, and it may keep them."""
-
-    def __init__(self, fileobj: Any) -> None:
-        self._fileobj = fileobj
-
-    def write(self, data: Buffer) -> None:
-        """Write a copy."""
-        self._fileobj.write(bytes(data))
-
-
-class _Nowhere:
-    """A file that forgets."""
-
-    def write(self, data: Buffer) -> None:
-        """Forget."""
+def _write_at(file: IO[bytes], position: int, data: Buffer) -> None:
+    file.seek(position)
+    for start in range(0, len(data), _WRITE_BYTES):
+        file.write(data[start : start + _WRITE_BYTES])
 
 
 class _KnownObject(BaseSubscriber):  # type: ignore[misc]
@@ -309,8 +315,14 @@ def _new_file(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
-def _classic(config: TransferConfig) -> TransferConfig:
-    """Return a configuration that never chooses the CRT transfer client, which can't write to a sink in order."""
+def _adapted(config: TransferConfig) -> TransferConfig:
+    """Return a configuration under which s3transfer writes to a sink, in few pieces."""
     config = copy.copy(config)
+    # The CRT transfer client knows files only.
     config.preferred_transfer_client = "classic"
+    if not config.max_bandwidth and config.io_chunksize < READ_BYTES:
+        # Each piece goes from thread to thread, so larger ones cost less; as many bytes may wait as before. Where speed
+        # is limited, small ones come more steadily.
+        config.max_io_queue = max(1, config.max_io_queue * config.io_chunksize // READ_BYTES)
+        config.io_chunksize = READ_BYTES
     return config

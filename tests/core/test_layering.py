@@ -21,6 +21,7 @@ CORE = (
     "polynomials",
     "ghash",
     "segments",
+    "parts",
     "keywrap",
     "keyrings",
     "fields",
