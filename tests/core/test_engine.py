@@ -462,19 +462,18 @@ def test_reserved_names_are_refused(kind: Kind, reserved: str) -> None:
 @pytest.mark.parametrize(
     ("context", "error"),
     [
-        ({"ä": "x"}, ConfigurationError),
-        ({"x": "ä"}, ConfigurationError),
-        ({"x": "a\nb"}, ConfigurationError),
-        ({"x": "\x7f"}, ConfigurationError),
-        ({"x": 1}, ConfigurationTypeError),
-        ({"x": None}, ConfigurationTypeError),
-        ({1: "x"}, ConfigurationTypeError),
-        ({"x": b"y"}, ConfigurationTypeError),
-        ([("x", "y")], ConfigurationTypeError),
-        ("x", ConfigurationTypeError),
-        ({"x": "y" * 9000}, ConfigurationError),
+        pytest.param({"ä": "x"}, ConfigurationError, id="name-not-ascii"),
+        pytest.param({"x": "ä"}, ConfigurationError, id="not-ascii"),
+        pytest.param({"x": "a\nb"}, ConfigurationError, id="line-break"),
+        pytest.param({"x": "\x7f"}, ConfigurationError, id="delete"),
+        pytest.param({"x": 1}, ConfigurationTypeError, id="number"),
+        pytest.param({"x": None}, ConfigurationTypeError, id="none"),
+        pytest.param({1: "x"}, ConfigurationTypeError, id="name-number"),
+        pytest.param({"x": b"y"}, ConfigurationTypeError, id="bytes"),
+        pytest.param([("x", "y")], ConfigurationTypeError, id="pairs"),
+        pytest.param("x", ConfigurationTypeError, id="text"),
+        pytest.param({"x": "y" * 9000}, ConfigurationError, id="too-long"),
     ],
-    ids=repr,
 )
 def test_context_that_can_not_be_kept_is_refused_on_writing(context: Any, error: type[Exception]) -> None:
     """EC-05, EC-07: what S3 metadata or KMS does not take is refused before KMS is asked."""
