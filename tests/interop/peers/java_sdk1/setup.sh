@@ -1,5 +1,6 @@
 #!/bin/sh
 # Builds the peer for the AWS SDK for Java 1.x into WORKDIR and writes WORKDIR/run.
+# The protocol loop and the keys are shared with the peer java_s3ec.
 # usage: setup.sh WORKDIR
 set -eu
 
@@ -14,7 +15,7 @@ if [ "${release:-0}" -lt 17 ] || ! command -v java >/dev/null || ! command -v mv
     exit 77
 fi
 
-stamp=$(cd "$here" && find pom.xml setup.sh src -type f | LC_ALL=C sort | xargs cksum)
+stamp=$(cd "$here" && find pom.xml setup.sh src ../java_s3ec/src/shared -type f | LC_ALL=C sort | xargs cksum)
 if [ -x "$work/run" ] && [ "$(cat "$work/stamp" 2>/dev/null)" = "$stamp" ]; then
     exit 0
 fi
