@@ -303,8 +303,8 @@ class _GrowingBuffer:
             self._file.write(b"\0")
 
 
-class _VerifiedDecryptor:
-    """Keeps the plaintext to itself until the filter inside has verified all of it."""
+class _OnePiece:
+    """Keeps the output to itself until the filter inside has come to its end, and so has verified all of it."""
 
     def __init__(self, inner: Filter, announced_bytes: int) -> None:
         self._inner = inner
@@ -333,6 +333,11 @@ class _VerifiedDecryptor:
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise _not_copyable()
+
+
+def in_one_piece(filter: Filter, announced_bytes: int) -> Filter:
+    """Return a filter that makes the same output, all of it at the end."""
+    return _OnePiece(filter, announced_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,7 +386,7 @@ class ContentKey:
             "CTR": lambda: self._ctr(0),
         }
         inner = makers[self.suite.mode]()
-        return inner if release_unverified else _VerifiedDecryptor(inner, ciphertext_length or 0)
+        return inner if release_unverified else in_one_piece(inner, ciphertext_length or 0)
 
     def ctr_filter(self, offset: int) -> Filter:
         """Return a filter between plaintext and ciphertext from a byte ``offset`` of a GCM or CTR object on.

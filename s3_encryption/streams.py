@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from botocore.httpchecksum import StreamingChecksumBody
 
-from .ciphers import HOLDBACK_BYTES, Buffer, Filter, updated
+from .ciphers import HOLDBACK_BYTES, MIN_CALL_BYTES, Buffer, Filter, updated
 
 # What is asked of the network, or of the spool, at a time: big enough for the cipher, small enough to be reused.
 READ_BYTES = 1024 * 1024
@@ -112,14 +112,13 @@ class DecryptingStream(io.RawIOBase):
     # --- what is left, and what is next -------------------------------------------------------------------------------
 
     def _read_all(self) -> bytes:
-        if self._pieces is None and not self._release_unverified:
-            # The caller wants it all in memory anyway, so no spool is needed.
+        if self._pieces is None:
+            # The caller wants it all in memory anyway: no spool is needed, and nothing is released unverified.
             self._pieces = iter(())
             return self._verified_in_memory()
-        first: Buffer = self._take() or next(self._started(), b"")
         # Shares its memory with the buffer, where b"".join() would hold everything twice.
-        whole = io.BytesIO(bytes(first))
-        whole.seek(len(first))
+        whole = io.BytesIO(bytes(self._take()))
+        whole.seek(0, io.SEEK_END)
         for piece in self._started():
             whole.write(piece)
         return whole.getvalue()
@@ -161,7 +160,7 @@ class DecryptingStream(io.RawIOBase):
     # --- verification -------------------------------------------------------------------------------------------------
 
     def _verified_in_memory(self) -> bytes:
-        if self._ciphertext_length is not None and self._ciphertext_length <= READ_BYTES:
+        if self._ciphertext_length is not None and self._ciphertext_length <= MIN_CALL_BYTES:
             # All at once: nothing is released before the filter's end, so it need not keep anything back.
             filter = self._new_filter(True)
             data = read_up_to(self._body, self._ciphertext_length + 1)

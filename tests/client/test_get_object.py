@@ -429,9 +429,10 @@ def test_wi_04_answer_without_a_length_is_read(s3: StrictWorld, format: str, mod
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_wi_13_false_checksum_is_botocores_error(s3: StrictWorld, mode: str) -> None:
+@pytest.mark.parametrize("size", [61, 5_000_000])
+def test_wi_13_false_checksum_is_botocores_error(s3: StrictWorld, size: int, mode: str) -> None:
     """A checksum of S3 that does not fit the ciphertext raises FlexibleChecksumError, as in plain boto3 (WI-13)."""
-    store(s3, "V2")
+    store(s3, "V2", bytes(size))
     s3.server.script(changed_headers(x_amz_checksum_crc32="AAAAAA=="), method="GET")
     with pytest.raises(FlexibleChecksumError):
         read(s3.client(**MODES[mode]), s3)
