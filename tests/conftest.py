@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.loaders import Loader
 
 REGION = "us-east-1"
 AWS_SETTINGS = {
@@ -35,6 +36,24 @@ def aws_settings() -> Iterator[None]:
         for name, value in AWS_SETTINGS.items():
             patch.setenv(name, value)
         patch.setattr(boto3, "DEFAULT_SESSION", None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def models_loaded_once() -> Iterator[None]:
+    """Let sessions share what they load: the model of S3 is a megabyte of JSON, and tests make thousands of sessions.
+
+    Clients of one session share it anyway. Loaders of other classes, which may load something else, are left alone.
+    """
+    make, loaded = Loader.__init__, {}  # type: ignore[var-annotated]
+
+    def make_with_models(self: Any, *args: Any, **kwargs: Any) -> None:
+        make(self, *args, **kwargs)
+        if type(self) is Loader:
+            self._cache = loaded
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Loader, "__init__", make_with_models)
         yield
 
 

@@ -6,10 +6,10 @@ import io
 import random
 from typing import Any
 
-import moto
 import pytest
 from botocore.httpchecksum import AwsChunkedWrapper, Crc32Checksum
 from support import reference
+from support.servers import moto_in_process
 
 from s3_encryption import S3EncryptionClient
 from s3_encryption.algorithms import AES_GCM
@@ -118,13 +118,13 @@ def test_all_that_is_left_can_be_read_at_once(size: int | None) -> None:
 
 def test_large_objects_pass_through_moto_in_the_same_process() -> None:
     """What most people test with sees the true body: put_object and parts come back as they were."""
-    with moto.mock_aws():
+    with moto_in_process():
         client = S3EncryptionClient(aes_key=KEY.key, region_name="us-east-1")
-        client.create_bucket(Bucket="bucket")
-        client.put_object(Bucket="bucket", Key="put", Body=io.BytesIO(DATA))
-        client.upload_fileobj(io.BytesIO(DATA * 8), "bucket", "parts")
-        assert client.get_object(Bucket="bucket", Key="put")["Body"].read() == DATA
-        assert client.get_object(Bucket="bucket", Key="parts")["Body"].read() == DATA * 8
+        client.create_bucket(Bucket="in-process")
+        client.put_object(Bucket="in-process", Key="put", Body=io.BytesIO(DATA))
+        client.upload_fileobj(io.BytesIO(DATA * 8), "in-process", "parts")
+        assert client.get_object(Bucket="in-process", Key="put")["Body"].read() == DATA
+        assert client.get_object(Bucket="in-process", Key="parts")["Body"].read() == DATA * 8
 
 
 def test_only_encrypted_bodies_with_a_crc32_are_replaced() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import pytest
 from client.worlds import AES_KEY, BUCKET, KEY
-from moto import mock_aws
+from support.servers import moto_in_process
 
 from s3_encryption import S3EncryptionClient
 
@@ -23,10 +23,12 @@ WRITES: dict[str, Callable[[Any, bytes], Any]] = {
 @pytest.fixture
 def mocked() -> Iterator[Any]:
     """Return an encrypting client for S3 as moto imitates it in this process."""
-    with mock_aws():
+    with moto_in_process():
         client: Any = S3EncryptionClient(aes_key=AES_KEY)
         client.create_bucket(Bucket=BUCKET)
         yield client
+        client.delete_object(Bucket=BUCKET, Key=KEY)
+        client.delete_bucket(Bucket=BUCKET)
         client.close()
 
 

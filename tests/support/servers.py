@@ -24,6 +24,7 @@ import boto3
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from moto import mock_aws
 from moto.server import ThreadedMotoServer
 
 if TYPE_CHECKING:
@@ -57,6 +58,20 @@ def moto_server_with_key() -> Iterator[str]:
             kms.create_alias(AliasName="alias/my-key", TargetKeyId=kms.create_key()["KeyMetadata"]["KeyId"])
         kms.close()
         yield url
+
+
+@contextlib.contextmanager
+def moto_in_process() -> Iterator[None]:
+    """Let moto answer in this process, without a server.
+
+    ``with mock_aws()`` would empty it first, and with it moto's servers, which hold the same and which others count on.
+    """
+    mock = mock_aws()
+    mock.start(reset=False)
+    try:
+        yield
+    finally:
+        mock.stop(remove_data=False)
 
 
 # --- what is exchanged ------------------------------------------------------------------------------------------------
