@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from .ciphers import Buffer, ContentKey, Filter
 from .exceptions import DecryptionError
-from .ghash import Ghash, SegmentHash
+from .ghash import Ghash, HashedSegment, SegmentHash
 
 
 @dataclass(slots=True)
 class _Part:
-    """What has come of one part: of its first bytes up to ``end``, ``decrypted`` of them."""
+    """A part of which the bytes up to ``end`` have come; they are decrypted up to ``decrypted``."""
 
     end: int
     decrypted: int
@@ -51,7 +51,9 @@ class PartsDecryptor:
             raise DecryptionError
         self._tag = bytearray(key.suite.tag_bytes)
         self._part_bytes = part_bytes
+        # By their starts: the parts that are under way, and what those that have come add to the tag.
         self._parts: dict[int, _Part] = {}
+        self._hashed: dict[int, HashedSegment] = {}
         self._write = write
         self._memory = memoryview(b"")
 
@@ -63,6 +65,7 @@ class PartsDecryptor:
         """
         start = offset // self._part_bytes * self._part_bytes
         if offset == start:
+            self._hashed.pop(start, None)
             self._parts[start] = self._new_part(start)
         part = self._parts.get(start)
         end = offset + len(data)
@@ -71,11 +74,13 @@ class PartsDecryptor:
         part.end = end
         content = memoryview(data)[: max(0, self._tag_start - offset)]
         part.hash.update(content)
-        if self._write is not None:
-            self._decrypt(part, content, is_last=end == self._end(start))
+        self._decrypt(part, content)
         if end > self._tag_start:
             first = max(offset, self._tag_start)
             self._tag[first - self._tag_start : end - self._tag_start] = memoryview(data)[first - offset :]
+        if end == self._end(start):
+            self._emit(part, part.cipher.finalize())
+            self._hashed[start] = self._parts.pop(start).hash.finish()
 
     def _end(self, start: int) -> int:
         return min(start + self._part_bytes, self._length)
@@ -85,13 +90,13 @@ class PartsDecryptor:
         cipher = self._ghash.key.ctr_filter(content_start)
         return _Part(start, content_start, SegmentHash(self._ghash, content_start), cipher)
 
-    def _decrypt(self, part: _Part, content: memoryview, *, is_last: bool) -> None:
+    def _decrypt(self, part: _Part, content: memoryview) -> None:
+        if self._write is None:
+            return
         size = part.cipher.ready(len(content))
         if size > len(self._memory):
             self._memory = memoryview(bytearray(size))
         self._emit(part, self._memory[: part.cipher.update_into(content, self._memory[:size])])
-        if is_last:
-            self._emit(part, part.cipher.finalize())
 
     def _emit(self, part: _Part, plaintext: Buffer) -> None:
         if plaintext and self._write is not None:
@@ -104,11 +109,7 @@ class PartsDecryptor:
         Raises:
             DecryptionError: Something is missing, or not genuine.
         """
-        ends = {
-            start: min(start + self._part_bytes, self._length) for start in range(0, self._length, self._part_bytes)
-        }
-        if {start: part.end for start, part in self._parts.items()} != ends:
+        if self._hashed.keys() != set(range(0, self._length, self._part_bytes)):
             raise DecryptionError
-        tag = self._ghash.tag([part.hash.finish() for part in self._parts.values()], self._tag_start)
-        if not hmac.compare_digest(tag, self._tag):
+        if not hmac.compare_digest(self._ghash.tag(self._hashed.values(), self._tag_start), self._tag):
             raise DecryptionError
