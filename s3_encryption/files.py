@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import IO, Any
 
-from .ciphers import ContentKey
+from .ciphers import ContentKey, in_one_piece
 from .envelope_store import CallOptions, Params, RawCall
 from .exceptions import DecryptionError, UnsupportedOperationError
 from .ranges import ByteRange, parse_content_range
@@ -54,17 +54,25 @@ class _ObjectFile(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: Any) -> int:
-        stop = min(self._position + len(buffer), self._length)
-        if stop <= self._position:
-            return 0
-        ciphertext = self._read_span(self._position, stop)
-        if len(ciphertext) != stop - self._position:
+        data = self._read_to(self._position + len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        """Return all that is left. Without this, it would be asked for in pieces of 8 KiB."""
+        return self._read_to(self._length)
+
+    def _read_to(self, stop: int) -> bytes:
+        start, stop = self._position, min(stop, self._length)
+        if stop <= start:
+            return b""
+        ciphertext = self._read_span(start, stop)
+        if len(ciphertext) != stop - start:
             raise DecryptionError
-        filter = self._key.ctr_filter(self._position)
-        plaintext = filter.update(ciphertext) + filter.finalize()
-        buffer[: len(plaintext)] = plaintext
+        filter = in_one_piece(self._key.ctr_filter(start), stop - start)
+        filter.update(ciphertext)
         self._position = stop
-        return len(plaintext)
+        return filter.finalize()
 
     def close(self) -> None:
         if not self.closed:

@@ -120,7 +120,6 @@ def test_data_key_is_unwrapped_once(s3: StrictWorld, mode: str) -> None:
     assert kms.count("decrypt") == 1
 
 
-@pytest.mark.xfail(strict=True, reason="the buffer over the raw file asks for the rest in pieces of 8 KiB")
 def test_reading_the_rest_is_one_request(s3: StrictWorld) -> None:
     """What is left of an object comes as one range, and not as hundreds of small ones."""
     client = stored(s3, "V2", "ranges")
