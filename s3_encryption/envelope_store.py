@@ -164,20 +164,20 @@ class EnvelopeStore:
             NotEncryptedError: There is none.
             InvalidEnvelopeError: There is one, and it can't be used.
         """
-        names = envelopes.envelope_fields(metadata).keys()
+        fields = envelopes.envelope_fields(metadata)
         elsewhere = call.instruction_file_suffix is not None
-        complete = envelopes.has_envelope(metadata) or not envelopes.may_have_instruction_file(names)
+        complete = envelopes.has_envelope(fields) or not envelopes.may_have_instruction_file(fields)
         if not elsewhere and (complete or self.ignores_instruction_files):
-            return envelopes.parse(metadata)
+            return envelopes.parse(fields)
         key = params["Key"] + self.suffix_for(call)
         body = _instruction_file(raw_call, key, params)
         if body is not None:
-            return envelopes.merge(metadata, body)
-        if names or elsewhere:
+            return envelopes.merge(fields, body)
+        if fields or elsewhere:
             raise InvalidEnvelopeError(
                 f"The object's instruction file {shown(key)} does not exist, so its data key is missing."
             )
-        return envelopes.parse(metadata)
+        return envelopes.parse(fields)
 
     # --- elsewhere ----------------------------------------------------------------------------------------------------
 
