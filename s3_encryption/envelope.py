@@ -22,7 +22,7 @@ from .algorithms import (
     MESSAGE_ID_BYTES,
     AlgorithmSuite,
 )
-from .exceptions import InvalidEnvelopeError, NotEncryptedError, shown
+from .exceptions import ConfigurationError, InvalidEnvelopeError, NotEncryptedError, shown
 from .fields import decode_base64, encode_base64, is_clean_text, load_json_object, parse_description, print_json, refuse
 from .keyrings import WrappedDataKey
 from .keywrap import AES_ECB, AES_KEY_WRAP, KMS_CONTEXT, RSA_PKCS1, WRAP_ALGORITHMS
@@ -282,7 +282,7 @@ def parse(metadata: Mapping[str, str]) -> Envelope:
         raise NotEncryptedError(
             "The object is not encrypted: it has no encryption metadata. allow_plaintext_reads=True reads such objects."
         )
-    if sum(len(name) + len(text) for name, text in fields.items()) > _MAX_ENVELOPE_BYTES:
+    if _size(fields) > _MAX_ENVELOPE_BYTES:
         refuse("it is too long")
     formats = [format for marker, format in _MARKERS.items() if marker in fields]
     if len(formats) != 1:
@@ -295,6 +295,10 @@ def parse(metadata: Mapping[str, str]) -> Envelope:
         if names:
             refuse(f"format {format.name} {problem} {', '.join(sorted(names))}")
     return format.parse(fields)
+
+
+def _size(fields: Mapping[str, str]) -> int:
+    return sum(len(name) + len(text) for name, text in fields.items())
 
 
 def envelope_fields(metadata: Mapping[str, str]) -> dict[str, str]:
@@ -342,9 +346,18 @@ def may_have_instruction_file(names: Collection[str]) -> bool:
 
 
 def split(envelope: Envelope) -> tuple[dict[str, str], bytes]:
-    """Return the metadata that stays with the object, and the body of the instruction file."""
+    """Return the metadata that stays with the object, and the body of the instruction file.
+
+    Raises:
+        ConfigurationError: The envelope is longer than those that are read.
+    """
     format = FORMATS[envelope.format]
     fields = emit(envelope)
+    if _size(fields) > _MAX_ENVELOPE_BYTES:
+        raise ConfigurationError(
+            "The EncryptionContext or the keyring's material_description is too long: the object's envelope would have "
+            f"{_size(fields)} bytes, and none of more than {_MAX_ENVELOPE_BYTES} is read."
+        )
     with_object = {name: text for name, text in fields.items() if name in format.with_object}
     in_file = {name: text for name, text in fields.items() if name not in format.with_object}
     return with_object, print_json(in_file).encode("ascii")

@@ -131,6 +131,14 @@ def test_key_too_long_for_its_file_is_refused_unsent(s3: StrictWorld) -> None:
     assert s3.requests == []
 
 
+def test_envelope_too_long_to_be_read_is_refused_unsent(s3: StrictWorld, kms: FakeKms) -> None:
+    """KMS takes a longer context than fits into an envelope: nothing is written that could not be read (EC-07)."""
+    client = writer(s3, keyring=KmsKeyring(kms, KMS_KEY_ARN))
+    with pytest.raises(ConfigurationError, match="EncryptionContext"):
+        client.put_object(**s3.object_at(), Body=b"secret", EncryptionContext={"tenant": "t" * 8100})
+    assert s3.requests == []
+
+
 def test_retries_of_the_file_send_the_same_bytes(s3: StrictWorld) -> None:
     """The file survives a server that is busy."""
     s3.server.script(refusal(503, "SlowDown"), method="PUT", path_end=".instruction", times=2)

@@ -483,6 +483,14 @@ def test_context_that_can_not_be_kept_is_refused_on_writing(context: Any, error:
     assert kms.calls == []
 
 
+def test_context_may_be_as_long_as_kms_takes() -> None:
+    """EC-07: names and values of a context may have 8 KiB together."""
+    engine = Engine(keyring=KmsKeyring(FakeKms(), KMS_KEY_ARN))
+    assert engine.seal({"x": "y" * 8191}).envelope.wrapped.description["x"] == "y" * 8191
+    with pytest.raises(ConfigurationError, match="longer than KMS takes"):
+        engine.seal({"x": "y" * 8192})
+
+
 @pytest.mark.parametrize("context", [{"x": 1}, {1: "x"}, [("x", "y")], "x", {"x": b"y"}], ids=repr)
 def test_context_of_another_type_is_refused_on_reading(context: Any) -> None:
     """CF-05: a context is a dict of str to str on reading too."""

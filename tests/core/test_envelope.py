@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import pytest
 from support.encoder import (
@@ -41,7 +42,7 @@ from s3_encryption.envelope import (
     split,
     without_envelope,
 )
-from s3_encryption.exceptions import InvalidEnvelopeError, NotEncryptedError
+from s3_encryption.exceptions import ConfigurationError, InvalidEnvelopeError, NotEncryptedError
 from s3_encryption.fields import decode_header_text, print_json
 from s3_encryption.keyrings import WrappedDataKey
 
@@ -185,15 +186,29 @@ def test_envelope_beyond_8_kib_is_refused() -> None:
             assert "too long" in refused({**metadata, name: "A" * 60 * 1024})
 
 
-@one_of_each_format
-def test_envelope_of_8_kib_is_the_longest(kind: Kind) -> None:
-    """MD-11: names and texts of an envelope's fields may have 8 KiB together, other metadata not counted."""
+def longest(kind: Kind) -> dict[str, str]:
+    """Return the metadata of the longest envelope there may be: 8 KiB of names and texts."""
     metadata = written(kind, {"team": "blue"}).metadata
     field = kind.description_field
     others = sum(len(name) + len(text) for name, text in metadata.items()) - len(metadata[field])
-    longest = {**metadata, field: metadata[field].ljust(8 * 1024 - others)}
-    assert emit(parse({**longest, "author": "me"})) == longest
-    assert "too long" in refused({**longest, field: longest[field] + " "})
+    return {**metadata, field: metadata[field].ljust(8 * 1024 - others)}
+
+
+@one_of_each_format
+def test_envelope_of_8_kib_is_the_longest(kind: Kind) -> None:
+    """MD-11: names and texts of an envelope's fields may have 8 KiB together, other metadata not counted."""
+    metadata, field = longest(kind), kind.description_field
+    assert emit(parse({**metadata, "author": "me"})) == metadata
+    assert "too long" in refused({**metadata, field: metadata[field] + " "})
+
+
+@one_of_each_format
+def test_instruction_file_that_could_not_be_read_is_not_made(kind: Kind) -> None:
+    """What is written can be read: the longest envelope goes into an instruction file, and a longer one is refused."""
+    envelope, field = parse(longest(kind)), kind.description_field
+    assert merge(*split(envelope)) == envelope
+    with pytest.raises(ConfigurationError, match="material_description is too long"):
+        split(replace(envelope, texts={**envelope.texts, field: envelope.texts[field] + " "}))
 
 
 # --- base64 -----------------------------------------------------------------------------------------------------------
