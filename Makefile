@@ -25,9 +25,9 @@ install: $(READY)
 demo: $(READY)
 	$(BIN)/python examples/demo.py
 
-## test: run all tests
+## test: run all tests, in two processes
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 ## test-core: run the tests of the core, which need no server
 test-core: $(READY)
