@@ -230,13 +230,16 @@ def test_rt_02_file_that_is_rewritten_between_attempts_is_refused(
     assert [request for request in breaking_wire.requests[1:] if len(request.body) >= len(first)] == []
 
 
-def test_rt_04_change_between_two_passes_of_one_attempt_is_refused_before_it_is_sent(s3: StrictWorld) -> None:
+@pytest.mark.parametrize("reads_before", [3, 6], ids=["second-pass", "third-pass"])
+def test_rt_04_change_between_two_passes_of_one_attempt_is_refused_before_it_is_sent(reads_before: int) -> None:
     """RT-04: over HTTP botocore reads a body for its checksum, for its signature, and for sending it."""
-    for reads_before in (3, 6):
-        source = ChangingSource(PLAINTEXT, {reads_before: OTHER})
+    source = ChangingSource(PLAINTEXT, {reads_before: OTHER})
+    # A server for this alone: it may notice late that headers came, and nothing behind them.
+    with served_by(PatientS3()) as world:
         with pytest.raises(BodyChangedError):
-            s3.client().put_object(**s3.object_at(), Body=source)
-    assert (s3.requests, s3.server.objects) == ([], {})
+            world.client().put_object(**world.object_at(), Body=source)
+        assert b"".join(request.raw_body for request in world.requests) == b""
+        assert world.server.objects == {}
 
 
 def test_source_that_grows_is_stored_as_it_was(wire: StrictWorld) -> None:
