@@ -8,8 +8,8 @@ plaintext every time. A source that can't be read twice is encrypted into a temp
 from __future__ import annotations
 
 import io
-import itertools
 import tempfile
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -227,17 +227,21 @@ def _fresh_memory(size: int) -> memoryview:
     return memoryview(bytearray(size))
 
 
-class _ReusedMemory:
+class ReusedMemory:
     """Room for a few blocks, used by turns. Fresh memory would cost more than the cipher.
 
     One block waits while the next is made; made ahead, a third is being sent meanwhile.
     """
 
     def __init__(self, blocks: int = 2) -> None:
-        self._blocks = itertools.cycle([_fresh_memory(BLOCK_BYTES) for _ in range(blocks)])
+        self._blocks: deque[memoryview] = deque([memoryview(b"")] * blocks)
 
     def __call__(self, size: int) -> memoryview:
-        return next(self._blocks)[:size] if 0 < size <= BLOCK_BYTES else _fresh_memory(size)
+        """Return room for ``size`` bytes, which as many calls as there are blocks leave as it is."""
+        self._blocks.rotate()
+        if size > len(self._blocks[0]):
+            self._blocks[0] = _fresh_memory(size)
+        return self._blocks[0][:size]
 
 
 class SmallBody(io.BytesIO):
@@ -325,7 +329,7 @@ class EncryptingReader(io.RawIOBase):
         if self._failure is not None:
             raise self._failure
         try:
-            yield from self._pass(_ReusedMemory(3 if self._ahead else 2), observe)
+            yield from self._pass(ReusedMemory(3 if self._ahead else 2), observe)
         except Exception as error:
             self._failure = error
             raise
@@ -335,6 +339,8 @@ class EncryptingReader(io.RawIOBase):
 
         All that is left for None or a negative size; nothing at the end only.
         """
+        if self.closed:
+            raise ValueError("I/O operation on closed file.")
         if self._failure is not None:
             raise self._failure
         try:
@@ -423,7 +429,7 @@ def encrypted_in_spool(source: Source, filter: Filter, declared: Declared) -> IO
     source.signal("signal_transferring")
     spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_MEMORY_BYTES)  # noqa: SIM115 - the caller closes it
     try:
-        for block in encrypted_blocks(source, filter, declared, _ReusedMemory()):
+        for block in encrypted_blocks(source, filter, declared, ReusedMemory()):
             spool.write(block)
         spool.seek(0)
     except BaseException:

@@ -13,7 +13,8 @@ from typing import IO, Any
 
 from botocore.httpchecksum import StreamingChecksumBody
 
-from .ciphers import HOLDBACK_BYTES, MIN_CALL_BYTES, Buffer, Filter, updated
+from .bodies import ReusedMemory
+from .ciphers import HOLDBACK_BYTES, MIN_CALL_BYTES, Buffer, Filter
 
 # What is asked of the network, or of the spool, at a time: big enough for the cipher, small enough to be reused.
 READ_BYTES = 1024 * 1024
@@ -126,11 +127,12 @@ class DecryptingStream(io.RawIOBase):
     def _read_exactly(self, size: int) -> bytes:
         parts = []
         while size > 0 and self._fill():
-            part = self._piece[:size]
+            # A copy: the next piece may be made in the same memory.
+            part = bytes(self._piece[:size])
             self._piece = self._piece[size:]
             size -= len(part)
             parts.append(part)
-        return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _take(self) -> memoryview:
         rest, self._piece = self._piece, memoryview(b"")
@@ -207,9 +209,10 @@ class DecryptingStream(io.RawIOBase):
 
 
 def filtered(data: Iterator[bytes], filter: Filter) -> Iterator[Buffer]:
-    """Yield what a filter makes of pieces of data, to its end."""
+    """Yield what a filter makes of pieces of data, to its end; a piece is good until the next is asked for."""
+    memory = ReusedMemory(1)
     for piece in data:
-        yield updated(filter, piece)
+        yield _updated_in(memory, filter, piece)
     yield filter.finalize()
 
 
@@ -223,9 +226,11 @@ def _filtered_behind(data: Iterator[bytes], filter: Filter, body: Any) -> Iterat
     if type(body) is StreamingChecksumBody:
         body._checksum = _ChecksumBehind(body._checksum, pool)
     try:
-        waiting: deque[Future[bytearray]] = deque()
+        waiting: deque[Future[memoryview]] = deque()
+        # Those that wait, and the one that is being read.
+        memory = ReusedMemory(_PIECES_AHEAD + 1)
         for piece in data:
-            waiting.append(pool.submit(updated, filter, piece))
+            waiting.append(pool.submit(_updated_in, memory, filter, piece))
             if len(waiting) > _PIECES_AHEAD:
                 yield waiting.popleft().result()
         for made in waiting:
@@ -234,6 +239,11 @@ def _filtered_behind(data: Iterator[bytes], filter: Filter, body: Any) -> Iterat
         # Not waited for: this may be the garbage collector's doing, at a moment in which no thread can end.
         pool.shutdown(wait=False, cancel_futures=True)
     yield filter.finalize()
+
+
+def _updated_in(memory: ReusedMemory, filter: Filter, data: Buffer) -> memoryview:
+    output = memory(filter.ready(len(data)))
+    return output[: filter.update_into(data, output)]
 
 
 class _ChecksumBehind:

@@ -1,15 +1,40 @@
-"""DecryptingStream: the second thread that decrypts large bodies."""
+"""DecryptingStream: pieces in memory that is used again, and the second thread that decrypts large bodies."""
 
 from __future__ import annotations
 
 import gc
 import io
+import random
 import threading
 from typing import Any
 
+import pytest
+
+from s3_encryption.algorithms import AES_GCM
+from s3_encryption.ciphers import ContentKey
 from s3_encryption.streams import DecryptingStream
 
-SIZE = 8 * 2**20
+MIB = 2**20
+SIZE = 8 * MIB
+DATA = random.Random("stream").randbytes(9 * MIB + 5)
+KEY = ContentKey(AES_GCM, bytes(range(32)), bytes(range(12)))
+
+
+@pytest.mark.parametrize("release_unverified", [True, False], ids=["delayed", "verified"])
+@pytest.mark.parametrize("length", [3 * MIB + 5, 9 * MIB + 5], ids=["one thread", "two threads"])
+@pytest.mark.parametrize("size", [1000, 700_001, MIB, 2_500_001, 10 * MIB])
+def test_reads_may_go_from_piece_to_piece(size: int, length: int, release_unverified: bool) -> None:
+    """Reads of any size make the plaintext, though the memory of a piece is used again for a later one."""
+    body = KEY.encrypt(DATA[:length])
+    stream = DecryptingStream(
+        io.BytesIO(body),
+        lambda release: KEY.decryptor(release_unverified=release, ciphertext_length=len(body)),
+        ciphertext_length=len(body),
+        buffer_size=MIB,
+        release_unverified=release_unverified,
+        on_error=lambda error: None,
+    )
+    assert b"".join(iter(lambda: stream.read(size), b"")) == DATA[:length]
 
 
 class SlowFilter:

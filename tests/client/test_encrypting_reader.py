@@ -380,6 +380,14 @@ def test_nobody_reads_the_source_after_the_end_of_a_pass(end: str) -> None:
     assert not source.reading.is_set()
 
 
+def test_closed_reader_is_not_read() -> None:
+    """When the call is over, what was its body is a closed file, as any other, and no source that has changed."""
+    with reader_of(DATA) as reader:
+        reader.read()
+    with pytest.raises(ValueError, match="closed"):
+        reader.read(1)
+
+
 # --- errors -----------------------------------------------------------------------------------------------------------
 
 
