@@ -35,7 +35,7 @@ Buffer: TypeAlias = "bytes | bytearray | memoryview"
 
 # A cipher call costs microseconds whatever its size; below 64 KiB that overhead shows, above 1 MiB fresh pages do.
 MIN_CALL_BYTES = 64 * 1024
-MAX_CALL_BYTES = 256 * 1024
+MAX_CALL_BYTES = 1024 * 1024
 _TAG_BYTES = 16
 # What an authenticated decryption holds back: the tag, and a block of plaintext before it, so that the end of the
 # plaintext is never released before the tag held.
