@@ -34,6 +34,7 @@ NAMED_ERRORS = (
 )
 # An answer without a header that it must have ends in a KeyError in boto3's own transfers too.
 _HEADERS = ("ContentLength", "ETag", "UploadId")
+_PARSERS = ("botocore", "s3transfer")
 _TRANSFER = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=3)
 _WHOLE_COPY = TransferConfig(multipart_threshold=2 * MAX_BYTES)
 
@@ -318,14 +319,14 @@ class Worker:
 
 
 def _is_boto3s_own(error: Exception) -> bool:
-    """Return whether a plain client would have raised the same: botocore's parsers do, at headers without sense."""
+    """Return whether a plain client would have raised the same: its parsers do, at headers without sense."""
     if isinstance(error, WrongError):
         return False
     if isinstance(error, KeyError) and error.args[0] in _HEADERS:
         return True
     modules = [frame.f_globals["__name__"].split(".")[0] for frame, _ in traceback.walk_tb(error.__traceback__)]
-    raised_in = next((name for name in reversed(modules) if name in ("s3_encryption", "botocore")), "")
-    return raised_in == "botocore"
+    raised_in = next((name for name in reversed(modules) if name in ("s3_encryption", *_PARSERS)), "")
+    return raised_in in _PARSERS
 
 
 def _read(body: Any, size: int | None = None) -> bytes:
