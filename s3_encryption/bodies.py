@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -19,6 +18,7 @@ from .algorithms import GCM_MAX_PLAINTEXT_BYTES
 from .ciphers import Buffer, Filter
 from .declared import Declared, wrong_length
 from .exceptions import BodyChangedError, ConfigurationError, ConfigurationTypeError
+from .memory import ReusedMemory, fresh_memory
 from .segments import Segment
 
 # How much is read, encrypted, remembered by a digest and sent at a time.
@@ -223,27 +223,6 @@ def encrypted_blocks(
     yield end
 
 
-def _fresh_memory(size: int) -> memoryview:
-    return memoryview(bytearray(size))
-
-
-class ReusedMemory:
-    """Room for a few blocks, used by turns. Fresh memory would cost more than the cipher.
-
-    One block waits while the next is made; made ahead, a third is being sent meanwhile.
-    """
-
-    def __init__(self, blocks: int = 2) -> None:
-        self._blocks: deque[memoryview] = deque([memoryview(b"")] * blocks)
-
-    def __call__(self, size: int) -> memoryview:
-        """Return room for ``size`` bytes, which as many calls as there are blocks leave as it is."""
-        self._blocks.rotate()
-        if size > len(self._blocks[0]):
-            self._blocks[0] = _fresh_memory(size)
-        return self._blocks[0][:size]
-
-
 class SmallBody(io.BytesIO):
     """A small body, ready to be sent: not worth the question whether it may be ("Expect: 100-continue")."""
 
@@ -329,6 +308,7 @@ class EncryptingReader(io.RawIOBase):
         if self._failure is not None:
             raise self._failure
         try:
+            # One block waits while the next is made; made ahead, a third is being sent meanwhile.
             yield from self._pass(ReusedMemory(3 if self._ahead else 2), observe)
         except Exception as error:
             self._failure = error
@@ -382,7 +362,7 @@ class EncryptingReader(io.RawIOBase):
         """Return up to ``size`` bytes of the current block, which is the next one if it was used up."""
         if not self._block and size:
             if self._blocks is None:
-                self._blocks = self._pass(_fresh_memory, len)
+                self._blocks = self._pass(fresh_memory, len)
             block = next(self._blocks)
             if len(block) <= size:
                 self._taken += len(block)
@@ -429,7 +409,7 @@ def encrypted_in_spool(source: Source, filter: Filter, declared: Declared) -> IO
     source.signal("signal_transferring")
     spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_MEMORY_BYTES)  # noqa: SIM115 - the caller closes it
     try:
-        for block in encrypted_blocks(source, filter, declared, ReusedMemory()):
+        for block in encrypted_blocks(source, filter, declared, ReusedMemory(2)):
             spool.write(block)
         spool.seek(0)
     except BaseException:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from .ciphers import Buffer, ContentKey, Filter
 from .exceptions import DecryptionError
 from .ghash import Ghash, HashedSegment, SegmentHash
+from .memory import ReusedMemory
 
 
 @dataclass(slots=True)
@@ -55,7 +56,7 @@ class PartsDecryptor:
         self._parts: dict[int, _Part] = {}
         self._hashed: dict[int, HashedSegment] = {}
         self._write = write
-        self._memory = memoryview(b"")
+        self._memory = ReusedMemory()
 
     def update(self, offset: int, data: Buffer) -> None:
         """Take in the piece of the stored body at an offset, in bytes.
@@ -93,10 +94,8 @@ class PartsDecryptor:
     def _decrypt(self, part: _Part, content: memoryview) -> None:
         if self._write is None:
             return
-        size = part.cipher.ready(len(content))
-        if size > len(self._memory):
-            self._memory = memoryview(bytearray(size))
-        self._emit(part, self._memory[: part.cipher.update_into(content, self._memory[:size])])
+        output = self._memory(part.cipher.ready(len(content)))
+        self._emit(part, output[: part.cipher.update_into(content, output)])
 
     def _emit(self, part: _Part, plaintext: Buffer) -> None:
         if plaintext and self._write is not None:

@@ -13,8 +13,8 @@ from typing import IO, Any
 
 from botocore.httpchecksum import StreamingChecksumBody
 
-from .bodies import ReusedMemory
 from .ciphers import HOLDBACK_BYTES, MIN_CALL_BYTES, Buffer, Filter
+from .memory import ReusedMemory
 
 # What is asked of the network, or of the spool, at a time: big enough for the cipher, small enough to be reused.
 READ_BYTES = 1024 * 1024
@@ -210,7 +210,7 @@ class DecryptingStream(io.RawIOBase):
 
 def filtered(data: Iterator[bytes], filter: Filter) -> Iterator[Buffer]:
     """Yield what a filter makes of pieces of data, to its end; a piece is good until the next is asked for."""
-    memory = ReusedMemory(1)
+    memory = ReusedMemory()
     for piece in data:
         yield _updated_in(memory, filter, piece)
     yield filter.finalize()

@@ -18,6 +18,7 @@ CORE = (
     "exceptions",
     "algorithms",
     "ciphers",
+    "memory",
     "polynomials",
     "ghash",
     "segments",
