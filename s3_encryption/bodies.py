@@ -15,7 +15,7 @@ from functools import partial
 from typing import IO, Any
 
 from .algorithms import GCM_MAX_PLAINTEXT_BYTES
-from .ciphers import Buffer, Filter
+from .ciphers import Buffer, Filter, updated
 from .declared import Declared, wrong_length
 from .exceptions import BodyChangedError, ConfigurationError, ConfigurationTypeError
 from .memory import ReusedMemory, fresh_memory
@@ -210,8 +210,7 @@ def encrypted_blocks(
     last: Buffer = b""
     for block in source.blocks():
         check.update(block)
-        output = memory(filter.ready(len(block)))
-        filter.update_into(block, output)
+        output = updated(filter, block, memory)
         if last and output:
             observe(last)
             yield last

@@ -30,6 +30,7 @@ from .algorithms import (
     AlgorithmSuite,
 )
 from .exceptions import CipherStateError, ConfigurationError, DecryptionError, uniformly
+from .memory import fresh_memory
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
 
@@ -66,11 +67,16 @@ class Filter(Protocol):
         """
 
 
-def updated(filter: Filter, data: Buffer) -> bytearray:
-    """Return the output that is ready after one more piece of input, without a copy that ``bytes`` would cost."""
-    output = bytearray(filter.ready(len(data)))
-    filter.update_into(data, memoryview(output))
-    return output
+def updated(filter: Filter, data: Buffer, memory: Callable[[int], memoryview] = fresh_memory) -> memoryview:
+    """Return the output that is ready after one more piece of input, without a copy that ``bytes`` would cost.
+
+    Args:
+        filter: What makes it.
+        data: The piece.
+        memory: Returns room for so many bytes.
+    """
+    output = memory(filter.ready(len(data)))
+    return output[: filter.update_into(data, output)]
 
 
 class _Filter:
@@ -303,8 +309,13 @@ class _GrowingBuffer:
             self._file.write(b"\0")
 
 
-class _OnePiece:
-    """Keeps the output to itself until the filter inside has come to its end, and so has verified all of it."""
+class OnePiece:
+    """A filter that keeps its output to itself until the one inside has come to its end, and so has verified all of it.
+
+    Args:
+        inner: Makes the output.
+        announced_bytes: How much it will be, as far as one may believe it; saves memory from growing step by step.
+    """
 
     def __init__(self, inner: Filter, announced_bytes: int) -> None:
         self._inner = inner
@@ -333,11 +344,6 @@ class _OnePiece:
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise _not_copyable()
-
-
-def in_one_piece(filter: Filter, announced_bytes: int) -> Filter:
-    """Return a filter that makes the same output, all of it at the end."""
-    return _OnePiece(filter, announced_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,7 +392,7 @@ class ContentKey:
             "CTR": lambda: self._ctr(0),
         }
         inner = makers[self.suite.mode]()
-        return inner if release_unverified else in_one_piece(inner, ciphertext_length or 0)
+        return inner if release_unverified else OnePiece(inner, ciphertext_length or 0)
 
     def ctr_filter(self, offset: int) -> Filter:
         """Return a filter between plaintext and ciphertext from a byte ``offset`` of a GCM or CTR object on.

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import IO, Any
 
-from .ciphers import ContentKey, in_one_piece
+from .ciphers import ContentKey, OnePiece
 from .envelope_store import CallOptions, Params, RawCall
 from .exceptions import DecryptionError, UnsupportedOperationError
 from .ranges import ByteRange, parse_content_range
@@ -69,7 +69,7 @@ class _ObjectFile(io.RawIOBase):
         ciphertext = self._read_span(start, stop)
         if len(ciphertext) != stop - start:
             raise DecryptionError
-        filter = in_one_piece(self._key.ctr_filter(start), stop - start)
+        filter = OnePiece(self._key.ctr_filter(start), stop - start)
         filter.update(ciphertext)
         self._position = stop
         return filter.finalize()

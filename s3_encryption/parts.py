@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .ciphers import Buffer, ContentKey, Filter
+from .ciphers import Buffer, ContentKey, Filter, updated
 from .exceptions import DecryptionError
 from .ghash import Ghash, HashedSegment, SegmentHash
 from .memory import ReusedMemory
@@ -94,8 +94,7 @@ class PartsDecryptor:
     def _decrypt(self, part: _Part, content: memoryview) -> None:
         if self._write is None:
             return
-        output = self._memory(part.cipher.ready(len(content)))
-        self._emit(part, output[: part.cipher.update_into(content, output)])
+        self._emit(part, updated(part.cipher, content, self._memory))
 
     def _emit(self, part: _Part, plaintext: Buffer) -> None:
         if plaintext and self._write is not None:

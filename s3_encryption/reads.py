@@ -12,7 +12,7 @@ from botocore.response import StreamingBody
 
 from . import envelope as envelopes
 from .algorithms import AES_GCM, BLOCK_BYTES
-from .ciphers import Buffer, ContentKey, Filter, in_one_piece
+from .ciphers import Buffer, ContentKey, Filter, OnePiece
 from .declared import declares_digest
 from .engine import Engine
 from .envelope import Envelope
@@ -222,7 +222,7 @@ class ObjectReader:
         length = span[1] - span[0]
         stream = DecryptingStream(
             response["Body"],
-            lambda release_unverified: window if release_unverified else in_one_piece(window, length),
+            lambda release_unverified: window if release_unverified else OnePiece(window, length),
             ciphertext_length=response.get("ContentLength"),
             buffer_size=self.options.buffer_size,
             # There is no tag for a part of an object: that is what the caller has opted in to.

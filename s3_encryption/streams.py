@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from botocore.httpchecksum import StreamingChecksumBody
 
-from .ciphers import HOLDBACK_BYTES, MIN_CALL_BYTES, Buffer, Filter
+from .ciphers import HOLDBACK_BYTES, MIN_CALL_BYTES, Buffer, Filter, updated
 from .memory import ReusedMemory
 
 # What is asked of the network, or of the spool, at a time: big enough for the cipher, small enough to be reused.
@@ -154,7 +154,7 @@ class DecryptingStream(io.RawIOBase):
 
     def _start(self) -> Iterator[Buffer]:
         if self._release_unverified:
-            return self._filtered(self._ciphertext(), self._new_filter(True))
+            return self._filtered(self._ciphertext(), self._new_filter(True), self._body)
         if self._ciphertext_length is not None and self._ciphertext_length <= self._buffer_size:
             return iter((self._verified_in_memory(),))
         return self._verified_in_spool()
@@ -168,7 +168,7 @@ class DecryptingStream(io.RawIOBase):
             data = read_up_to(self._body, self._ciphertext_length + 1)
             return b"".join((filter.update(data), filter.finalize()))
         # Nothing comes out before the end.
-        *_, plaintext = self._filtered(self._ciphertext(), self._new_filter(False))
+        *_, plaintext = self._filtered(self._ciphertext(), self._new_filter(False), self._body)
         return bytes(plaintext)
 
     def _verified_in_spool(self) -> Iterator[Buffer]:
@@ -177,7 +177,7 @@ class DecryptingStream(io.RawIOBase):
         spool = self._spool = tempfile.SpooledTemporaryFile(max_size=self._buffer_size)  # noqa: SIM115
         if self._ciphertext_length is not None:
             spool.rollover()
-        for _ in self._filtered(self._spooled(spool), self._new_filter(True)):
+        for _ in self._filtered(self._spooled(spool), self._new_filter(True), self._body):
             pass
         spool.seek(0)
         # The second pass verifies again at its end, so that a changed temporary file does not go unnoticed.
@@ -198,9 +198,9 @@ class DecryptingStream(io.RawIOBase):
             yield data
             size, left = READ_BYTES, left - len(data)
 
-    def _filtered(self, data: Iterator[bytes], filter: Filter) -> Iterator[Buffer]:
+    def _filtered(self, data: Iterator[bytes], filter: Filter, body: Any = None) -> Iterator[Buffer]:
         is_large = self._ciphertext_length is not None and self._ciphertext_length >= _AHEAD_BYTES
-        return _filtered_behind(data, filter, self._body) if is_large else filtered(data, filter)
+        return _filtered_behind(data, filter, body) if is_large else filtered(data, filter)
 
     def _release(self) -> None:
         if self._spool is not None:
@@ -212,15 +212,15 @@ def filtered(data: Iterator[bytes], filter: Filter) -> Iterator[Buffer]:
     """Yield what a filter makes of pieces of data, to its end; a piece is good until the next is asked for."""
     memory = ReusedMemory()
     for piece in data:
-        yield _updated_in(memory, filter, piece)
+        yield updated(filter, piece, memory)
     yield filter.finalize()
 
 
 def _filtered_behind(data: Iterator[bytes], filter: Filter, body: Any) -> Iterator[Buffer]:
     """Do the same, and fetch each piece while a second thread works on the one before it.
 
-    The thread computes only, also the checksum of the body that the data come from: whatever may block or fail in the
-    network stays with the caller's.
+    The thread computes only, also the checksum of the ``body`` where the data come from one: whatever may block or fail
+    in the network stays with the caller's.
     """
     pool = ThreadPoolExecutor(max_workers=1)
     if type(body) is StreamingChecksumBody:
@@ -230,7 +230,7 @@ def _filtered_behind(data: Iterator[bytes], filter: Filter, body: Any) -> Iterat
         # Those that wait, and the one that is being read.
         memory = ReusedMemory(_PIECES_AHEAD + 1)
         for piece in data:
-            waiting.append(pool.submit(_updated_in, memory, filter, piece))
+            waiting.append(pool.submit(updated, filter, piece, memory))
             if len(waiting) > _PIECES_AHEAD:
                 yield waiting.popleft().result()
         for made in waiting:
@@ -239,11 +239,6 @@ def _filtered_behind(data: Iterator[bytes], filter: Filter, body: Any) -> Iterat
         # Not waited for: this may be the garbage collector's doing, at a moment in which no thread can end.
         pool.shutdown(wait=False, cancel_futures=True)
     yield filter.finalize()
-
-
-def _updated_in(memory: ReusedMemory, filter: Filter, data: Buffer) -> memoryview:
-    output = memory(filter.ready(len(data)))
-    return output[: filter.update_into(data, output)]
 
 
 class _ChecksumBehind:

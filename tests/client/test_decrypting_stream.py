@@ -9,15 +9,14 @@ import threading
 from typing import Any
 
 import pytest
+from support.content_keys import content_key
 
-from s3_encryption.algorithms import AES_GCM
-from s3_encryption.ciphers import ContentKey
 from s3_encryption.streams import DecryptingStream
 
 MIB = 2**20
 SIZE = 8 * MIB
 DATA = random.Random("stream").randbytes(9 * MIB + 5)
-KEY = ContentKey(AES_GCM, bytes(range(32)), bytes(range(12)))
+KEY = content_key()
 
 
 @pytest.mark.parametrize("release_unverified", [True, False], ids=["delayed", "verified"])

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import reference
+from support.content_keys import body_of, content_key
 
 from s3_encryption.algorithms import AES_GCM, AES_GCM_COMMITTING, AlgorithmSuite
 from s3_encryption.bodies import BLOCK_BYTES, EncryptingReader, Source, encrypted_in_spool
-from s3_encryption.ciphers import ContentKey
 from s3_encryption.declared import Declared
 from s3_encryption.exceptions import BodyChangedError, BodyMismatchError
 from s3_encryption.ghash import Ghash
@@ -28,17 +27,6 @@ DATA = random.Random("reader").randbytes(3 * BLOCK_BYTES + 1001)
 OTHER = random.Random("other").randbytes(len(DATA))
 SUITES = {"V2": AES_GCM, "V3": AES_GCM_COMMITTING}
 suites = pytest.mark.parametrize("suite", SUITES.values(), ids=SUITES)
-
-
-def content_key(suite: AlgorithmSuite = AES_GCM) -> ContentKey:
-    """Return a content key with the IV that the suite demands, or any other."""
-    return ContentKey(suite, bytes(range(32)), suite.fixed_iv or bytes(range(12)))
-
-
-def body_of(plaintext: bytes, suite: AlgorithmSuite = AES_GCM) -> bytes:
-    """Return the stored body, made by pycryptodome in one go."""
-    key = content_key(suite)
-    return reference.gcm_encrypt(key.key, key.iv, plaintext, suite.aad)
 
 
 def whole(suite: AlgorithmSuite = AES_GCM) -> Segment:

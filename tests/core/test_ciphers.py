@@ -323,7 +323,7 @@ def copy_of(filter: Filter) -> Filter:
 
 def finish(filter: Filter) -> None:
     """Bring a filter to its end, be it a good or a bad one for the filter's own cipher."""
-    body = {"_GcmDecryptor": encrypted(AES_GCM, b""), "_OnePiece": encrypted(AES_GCM, b"")}
+    body = {"_GcmDecryptor": encrypted(AES_GCM, b""), "OnePiece": encrypted(AES_GCM, b"")}
     filter.update(body.get(type(filter).__name__, encrypted(AES_CBC, b"")))
     filter.finalize()
 

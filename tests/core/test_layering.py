@@ -17,8 +17,8 @@ MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
 CORE = (
     "exceptions",
     "algorithms",
-    "ciphers",
     "memory",
+    "ciphers",
     "polynomials",
     "ghash",
     "segments",

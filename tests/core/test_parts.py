@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import reference
+from support.content_keys import body_of, content_key
 from support.properties import reproducible
 
 from s3_encryption.algorithms import AES_GCM, AES_GCM_COMMITTING, AlgorithmSuite
-from s3_encryption.ciphers import Buffer, ContentKey
+from s3_encryption.ciphers import Buffer
 from s3_encryption.exceptions import DecryptionError
 from s3_encryption.parts import PartsDecryptor
 
@@ -21,17 +21,6 @@ suites = pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
 KIB = 1024
 DATA = random.Random("parts").randbytes(700 * KIB + 5)
 PART_BYTES = 256 * KIB
-
-
-def content_key(suite: AlgorithmSuite = AES_GCM) -> ContentKey:
-    """Return a content key with the IV that the suite demands, or any other."""
-    return ContentKey(suite, bytes(range(32)), suite.fixed_iv or bytes(range(12)))
-
-
-def body_of(plaintext: bytes, suite: AlgorithmSuite = AES_GCM) -> bytes:
-    """Return the stored body, made by pycryptodome in one go."""
-    key = content_key(suite)
-    return reference.gcm_encrypt(key.key, key.iv, plaintext, suite.aad)
 
 
 def pieces(body: bytes, start: int, stop: int, size: int) -> Iterator[tuple[int, bytes]]:

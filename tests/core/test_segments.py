@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import reference
+from support.content_keys import content_key
 from support.properties import reproducible
 
 from s3_encryption.algorithms import AES_GCM, AES_GCM_COMMITTING, AlgorithmSuite
-from s3_encryption.ciphers import ContentKey
 from s3_encryption.exceptions import BodyChangedError
 from s3_encryption.ghash import Ghash
 from s3_encryption.segments import Segment
@@ -21,11 +21,6 @@ from s3_encryption.segments import Segment
 BLOCK_BYTES = 64 * 1024
 DATA = random.Random("segments").randbytes(4 * BLOCK_BYTES + 77)
 suites = pytest.mark.parametrize("suite", [AES_GCM, AES_GCM_COMMITTING], ids=lambda suite: suite.name)
-
-
-def content_key(suite: AlgorithmSuite = AES_GCM) -> ContentKey:
-    """Return a content key with the IV that the suite demands, or any other."""
-    return ContentKey(suite, bytes(range(32)), suite.fixed_iv or bytes(range(12)))
 
 
 def whole(suite: AlgorithmSuite = AES_GCM, length: int | None = None) -> Segment:

@@ -15,8 +15,10 @@ from pathlib import Path
 
 from .servers import LOOPBACK
 
-# SeaweedFS speaks gRPC on each port plus this.
+# SeaweedFS speaks gRPC on each port plus this. Both are below the ports that systems give to connections (from 32,768
+# on Linux, 49,152 elsewhere): those another test may be given between our look and the server's start.
 _GRPC_OFFSET = 10_000
+_PORTS = range(11_000, 21_000)
 _START_SECONDS = 60.0
 
 
@@ -63,7 +65,9 @@ def seaweedfs(folder: Path, access_key: str, secret_key: str) -> Iterator[str]:
             stderr=subprocess.STDOUT,
         )
         try:
-            _wait_for_port(process, s3)
+            if not _listens(process, s3):
+                log_text = (folder / "log.txt").read_text(errors="replace")
+                raise RuntimeError(f"SeaweedFS did not start. Its log:\n{log_text[-5000:]}")
             yield f"http://{LOOPBACK}:{s3}"
         finally:
             # Its data is not needed any more, and asked politely it takes half a minute.
@@ -71,19 +75,19 @@ def seaweedfs(folder: Path, access_key: str, secret_key: str) -> Iterator[str]:
             process.wait()
 
 
-def _wait_for_port(process: subprocess.Popen[bytes], port: int) -> None:
+def _listens(process: subprocess.Popen[bytes], port: int) -> bool:
     deadline = time.monotonic() + _START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1):
-            return
+            return True
         time.sleep(0.1)
-    raise RuntimeError("SeaweedFS did not start")
+    return False
 
 
 def _free_ports(count: int) -> list[int]:
     free: list[int] = []
     while len(free) < count:
-        port = random.randrange(20_000, 50_000)
+        port = random.choice(_PORTS)
         if port not in free and all(map(_is_free, (port, port + _GRPC_OFFSET))):
             free.append(port)
     return free
