@@ -23,7 +23,16 @@ from .algorithms import (
     AlgorithmSuite,
 )
 from .exceptions import ConfigurationError, InvalidEnvelopeError, NotEncryptedError, shown
-from .fields import decode_base64, encode_base64, is_clean_text, load_json_object, parse_description, print_json, refuse
+from .fields import (
+    decode_base64,
+    encode_base64,
+    is_clean_text,
+    json_decoder,
+    load_json_object,
+    parse_description,
+    print_json,
+    refuse,
+)
 from .keyrings import WrappedDataKey
 from .keywrap import AES_ECB, AES_KEY_WRAP, KMS_CONTEXT, RSA_PKCS1, WRAP_ALGORITHMS
 
@@ -321,9 +330,9 @@ def without_envelope(metadata: Mapping[str, str]) -> dict[str, str]:
     return {name: text for name, text in metadata.items() if name.lower() not in reserved}
 
 
-def has_envelope(metadata: Mapping[str, str]) -> bool:
-    """Return whether the metadata itself holds an encrypted data key, so that no instruction file is needed."""
-    return not _MARKERS.keys().isdisjoint(envelope_fields(metadata))
+def has_envelope(fields: Mapping[str, str]) -> bool:
+    """Return whether envelope fields hold an encrypted data key, so that no instruction file is needed."""
+    return not _MARKERS.keys().isdisjoint(fields)
 
 
 def is_complete(fields: Mapping[str, str]) -> bool:
@@ -376,7 +385,7 @@ def merge(metadata: Mapping[str, str], instruction_file: bytes) -> Envelope:
     format = next((f for marker, f in _MARKERS.items() if marker in in_file), None)
     if format is None:
         refuse("the instruction file has no encrypted data key")
-    own = parse(metadata) if has_envelope(metadata) else None
+    own = parse(metadata) if has_envelope(with_object) else None
     if own is not None:
         # The file holds the same data key wrapped once more, for another reader; the object keeps its own envelope.
         with_object = {name: text for name, text in with_object.items() if name in format.with_object}
@@ -396,7 +405,7 @@ def _parse_instruction_file(body: bytes) -> dict[str, str]:
         refuse("the instruction file is too long")
     # What is not UTF-8 becomes lone surrogates, which no field may have.
     text = body.decode("utf-8", errors="surrogateescape")
-    value = load_json_object(text, "the instruction file", parse_int=_number_text)
+    value = load_json_object(text, "the instruction file", _WITH_NUMBERS)
     return {name: field_text for name, raw in value.items() if (field_text := _field_text(name, raw)) is not None}
 
 
@@ -408,6 +417,9 @@ def _number_text(digits: str) -> str:
     if len(digits) > 15:
         raise ValueError("number too long")
     return _NumberText(digits)
+
+
+_WITH_NUMBERS = json_decoder(parse_int=_number_text)
 
 
 def _field_text(name: str, value: object) -> str | None:

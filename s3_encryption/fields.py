@@ -10,7 +10,7 @@ import email.errors
 import email.header
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NoReturn
 
@@ -59,16 +59,23 @@ def _not_a_number(text: str) -> NoReturn:
     raise ValueError("number")
 
 
-def load_json_object(text: str, what: str, **number_parsers: Any) -> dict[str, Any]:
-    """Return a JSON object; no name may come twice, and numbers only where a parser for them is given."""
-    parsers: dict[str, Any] = {
-        "parse_int": _not_a_number,
-        "parse_float": _not_a_number,
-        "parse_constant": _not_a_number,
-    }
+def json_decoder(parse_int: Callable[[str], Any] = _not_a_number) -> json.JSONDecoder:
+    """Return a decoder of JSON in which no name may come twice, and numbers only where a parser for them is given."""
+    return json.JSONDecoder(
+        object_pairs_hook=_unique, parse_int=parse_int, parse_float=_not_a_number, parse_constant=_not_a_number
+    )
+
+
+_WITHOUT_NUMBERS = json_decoder()
+# Compact, because one reader (the C++ SDK) stops at white space, and ASCII, because S3 mangles anything else.
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True)
+
+
+def load_json_object(text: str, what: str, decoder: json.JSONDecoder = _WITHOUT_NUMBERS) -> dict[str, Any]:
+    """Return a JSON object."""
     problem = "is not a JSON object"
     try:
-        value = json.loads(text, object_pairs_hook=_unique, **{**parsers, **number_parsers})
+        value = decoder.decode(text)
     except (ValueError, RecursionError):
         value, problem = None, "is not valid JSON"
     if not isinstance(value, dict):
@@ -95,10 +102,8 @@ def parse_description(text: str | None, what: str) -> Mapping[str, str]:
 
 def print_json(value: Mapping[str, str]) -> str:
     """Return a map of text to text as every reader takes it."""
-    # Compact, because one reader (the C++ SDK) stops at white space, and ASCII, because S3 mangles anything else.
-    text = json.dumps(dict(value), separators=(",", ":"), ensure_ascii=True)
     # What looks like an encoded word of RFC 2047 would be decoded on the way back.
-    return text.replace("=?", "=\\u003f")
+    return _ENCODER.encode(dict(value)).replace("=?", "=\\u003f")
 
 
 def decode_header_text(text: str) -> str:

@@ -38,10 +38,10 @@ class Ghash:
 
     def __init__(self, key: ContentKey) -> None:
         self.key = key
-        self._h = _number(AES.new(key.key, AES.MODE_ECB).encrypt(bytes(BLOCK_BYTES)))
+        self._h = as_number(AES.new(key.key, AES.MODE_ECB).encrypt(bytes(BLOCK_BYTES)))
         empty: Any = AES.new(key.key, AES.MODE_GCM, nonce=key.iv)
         # E(J0), by which GCM masks its tags, is the tag of nothing.
-        self._mask = _number(empty.digest())
+        self._mask = as_number(empty.digest())
         self._powers: dict[int, int] = {0: FIELD.one}
         self._length_products: dict[int, int] = {}
 
@@ -52,7 +52,7 @@ class Ghash:
 
     def unmasked(self, digest: bytes, hashed_bytes: int) -> int:
         """Return GHASH times H of bytes that were given to GCM as associated data, from the digest that it made."""
-        return _number(digest) ^ self._mask ^ self._length_product(hashed_bytes)
+        return as_number(digest) ^ self._mask ^ self._length_product(hashed_bytes)
 
     def tag(self, segments: Iterable[HashedSegment], ciphertext_length: int) -> bytes:
         """Return the GCM tag of a ciphertext from its segments, which together cover it, each byte once.
@@ -60,7 +60,7 @@ class Ghash:
         The suite's associated data is taken in here.
         """
         aad = self.key.suite.aad
-        lengths = FIELD.multiply(_length_block(len(aad), ciphertext_length), self._h)
+        lengths = FIELD.multiply(length_block(len(aad), ciphertext_length), self._h)
         whole = HashedSegment(0, self._aad_value(aad))
         for segment in sorted(segments, key=lambda segment: segment.end_block):
             whole = self.joined(whole, segment)
@@ -71,7 +71,7 @@ class Ghash:
         if not aad:
             return 0
         assert len(aad) <= BLOCK_BYTES  # the only suite that has any has two bytes
-        padded = _number(aad.ljust(BLOCK_BYTES, b"\0"))
+        padded = as_number(aad.ljust(BLOCK_BYTES, b"\0"))
         return FIELD.multiply(FIELD.multiply(padded, self._h), self._h)
 
     def _power(self, exponent: int) -> int:
@@ -83,7 +83,7 @@ class Ghash:
 
     def _length_product(self, hashed_bytes: int) -> int:
         if hashed_bytes not in self._length_products:
-            self._length_products[hashed_bytes] = FIELD.multiply(_length_block(hashed_bytes, 0), self._h)
+            self._length_products[hashed_bytes] = FIELD.multiply(length_block(hashed_bytes, 0), self._h)
         return self._length_products[hashed_bytes]
 
 
@@ -120,21 +120,24 @@ class SegmentHash:
 
     def finish(self) -> HashedSegment:
         """Return what the segment adds to the tag, and end the hash."""
-        return HashedSegment(_blocks(self._end), self._ghash.unmasked(self.digest(), self._hashed_bytes))
+        return HashedSegment(block_count(self._end), self._ghash.unmasked(self.digest(), self._hashed_bytes))
 
 
 def nothing_at(offset: int) -> HashedSegment:
     """Return the empty segment at an offset in the ciphertext, in bytes. It adds nothing."""
-    return HashedSegment(_blocks(offset), 0)
+    return HashedSegment(block_count(offset), 0)
 
 
-def _number(block: bytes) -> int:
+def as_number(block: bytes) -> int:
+    """Return a block as a polynomial."""
     return int.from_bytes(block, "big")
 
 
-def _blocks(length: int) -> int:
+def block_count(length: int) -> int:
+    """Return how many blocks so many bytes take up."""
     return -(-length // BLOCK_BYTES)
 
 
-def _length_block(aad_bytes: int, ciphertext_bytes: int) -> int:
+def length_block(aad_bytes: int, ciphertext_bytes: int) -> int:
+    """Return the last block that GHASH takes in: the lengths of associated data and ciphertext, in bits."""
     return (aad_bytes * 8) << 64 | ciphertext_bytes * 8

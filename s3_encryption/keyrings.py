@@ -218,7 +218,7 @@ class AesKeyring(_RawKeyring):
         super().__init__(load_aes_key(key), _checked_name(wrapping_algorithm, "aes"), material_description)
 
     def __repr__(self) -> str:
-        return f"AesKeyring({len(self._key) * 8}-bit key, wrapping_algorithm={self.wrapping_algorithm!r})"
+        return f"AesKeyring({len(self._key.secret) * 8}-bit key, wrapping_algorithm={self.wrapping_algorithm!r})"
 
 
 class RsaKeyring(_RawKeyring):

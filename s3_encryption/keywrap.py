@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import Crypto
@@ -21,6 +21,7 @@ from Crypto.Util.Padding import pad, unpad
 
 from .algorithms import BLOCK_BYTES, DATA_KEY_BYTES
 from .exceptions import ConfigurationError, ConfigurationTypeError, DecryptionError, uniformly
+from .short_gcm import ShortGcm
 
 # Older versions tell wrong RSA PKCS#1 v1.5 padding from right one, which is an oracle; PyCrypto, which has the same
 # import name, has neither GCM key wrapping nor maintenance.
@@ -37,6 +38,14 @@ _MIN_RSA_EXPONENT = 65537
 
 # (wrapping key, data key or encrypted data key, name of the content algorithm) -> the other one
 Wrap = Callable[[Any, bytes, str], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class AesKey:
+    """An AES wrapping key of 16, 24 or 32 bytes, and what AES-GCM makes of it once."""
+
+    secret: bytes = field(repr=False)
+    gcm: ShortGcm = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,37 +67,32 @@ class WrapAlgorithm:
     unwrap: Wrap | None = None
 
 
-def _wrap_aes_gcm(key: bytes, data_key: bytes, content_algorithm: str) -> bytes:
+def _wrap_aes_gcm(key: AesKey, data_key: bytes, content_algorithm: str) -> bytes:
     iv = os.urandom(_GCM_IV_BYTES)
-    cipher = AES.new(key, AES.MODE_GCM, nonce=iv)
-    cipher.update(content_algorithm.encode("ascii"))
-    ciphertext, tag = cipher.encrypt_and_digest(data_key)
-    return bytes(iv + ciphertext + tag)
+    return iv + key.gcm.encrypt(iv, data_key, content_algorithm.encode("ascii"))
 
 
-def _unwrap_aes_gcm(key: bytes, encrypted_data_key: bytes, content_algorithm: str) -> bytes:
+def _unwrap_aes_gcm(key: AesKey, encrypted_data_key: bytes, content_algorithm: str) -> bytes:
     iv, rest = encrypted_data_key[:_GCM_IV_BYTES], encrypted_data_key[_GCM_IV_BYTES:]
     if len(rest) - _GCM_TAG_BYTES not in _AES_KEY_BYTES:
         raise DecryptionError
-    cipher = AES.new(key, AES.MODE_GCM, nonce=iv)
-    cipher.update(content_algorithm.encode("ascii"))
-    return bytes(cipher.decrypt_and_verify(rest[:-_GCM_TAG_BYTES], rest[-_GCM_TAG_BYTES:]))
+    return key.gcm.decrypt(iv, rest[:-_GCM_TAG_BYTES], rest[-_GCM_TAG_BYTES:], content_algorithm.encode("ascii"))
 
 
-def _wrap_aes_kw(key: bytes, data_key: bytes, content_algorithm: str) -> bytes:
-    return bytes(AES.new(key, AES.MODE_KW).seal(data_key))
+def _wrap_aes_kw(key: AesKey, data_key: bytes, content_algorithm: str) -> bytes:
+    return bytes(AES.new(key.secret, AES.MODE_KW).seal(data_key))
 
 
-def _unwrap_aes_kw(key: bytes, encrypted_data_key: bytes, content_algorithm: str) -> bytes:
-    return bytes(AES.new(key, AES.MODE_KW).unseal(encrypted_data_key))
+def _unwrap_aes_kw(key: AesKey, encrypted_data_key: bytes, content_algorithm: str) -> bytes:
+    return bytes(AES.new(key.secret, AES.MODE_KW).unseal(encrypted_data_key))
 
 
-def _wrap_aes_ecb(key: bytes, data_key: bytes, content_algorithm: str) -> bytes:
-    return bytes(AES.new(key, AES.MODE_ECB).encrypt(pad(data_key, BLOCK_BYTES)))
+def _wrap_aes_ecb(key: AesKey, data_key: bytes, content_algorithm: str) -> bytes:
+    return bytes(AES.new(key.secret, AES.MODE_ECB).encrypt(pad(data_key, BLOCK_BYTES)))
 
 
-def _unwrap_aes_ecb(key: bytes, encrypted_data_key: bytes, content_algorithm: str) -> bytes:
-    return bytes(unpad(AES.new(key, AES.MODE_ECB).decrypt(encrypted_data_key), BLOCK_BYTES))
+def _unwrap_aes_ecb(key: AesKey, encrypted_data_key: bytes, content_algorithm: str) -> bytes:
+    return bytes(unpad(AES.new(key.secret, AES.MODE_ECB).decrypt(encrypted_data_key), BLOCK_BYTES))
 
 
 def _wrap_oaep_sha1(key: RsaKey, data_key: bytes, content_algorithm: str) -> bytes:
@@ -216,8 +220,8 @@ def unwrap_data_key(name: str, key: Any, encrypted_data_key: bytes, content_algo
     return uniformly(lambda: unwrap(key, encrypted_data_key, content_algorithm))
 
 
-def load_aes_key(key: object) -> bytes:
-    """Return the bytes of an AES wrapping key after checking type and size (16, 24 or 32 bytes).
+def load_aes_key(key: object) -> AesKey:
+    """Return an AES wrapping key from its bytes, after checking type and size (16, 24 or 32 bytes).
 
     Raises:
         ConfigurationError: It can't be such a key.
@@ -230,7 +234,7 @@ def load_aes_key(key: object) -> bytes:
         raise ConfigurationError(f"An AES wrapping key must have 16, 24 or 32 bytes, not {len(key)}.")
     if not any(key):
         raise ConfigurationError("An AES wrapping key of zero bytes only is no secret.")
-    return bytes(key)
+    return AesKey(bytes(key), ShortGcm(bytes(key)))
 
 
 def load_rsa_key(key: object, passphrase: str | bytes | None = None) -> RsaKey:

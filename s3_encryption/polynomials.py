@@ -5,6 +5,7 @@ Both write a polynomial with its coefficients in reverse: the highest bit is tha
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -28,11 +29,16 @@ class Polynomials:
     def multiply(self, x: int, y: int) -> int:
         """Return the product of two (NIST SP 800-38D, algorithm 1, for any degree)."""
         product = 0
-        for bit in range(self.degree - 1, -1, -1):
+        for bit, multiple in zip(range(self.degree - 1, -1, -1), self.multiples(y), strict=True):
             if x >> bit & 1:
-                product ^= y
-            y = y >> 1 ^ self.modulus if y & 1 else y >> 1
+                product ^= multiple
         return product
+
+    def multiples(self, y: int) -> Iterator[int]:
+        """Yield the products of one and x^0, x^1, x^2 ..., as many as a polynomial has coefficients."""
+        for _ in range(self.degree):
+            yield y
+            y = y >> 1 ^ self.modulus if y & 1 else y >> 1
 
     def power(self, x: int, exponent: int) -> int:
         """Return the product of so many times the same, by repeated squaring."""

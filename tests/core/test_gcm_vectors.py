@@ -14,6 +14,7 @@ from s3_encryption.algorithms import AES_CBC, AES_CTR, AES_GCM
 from s3_encryption.ciphers import ContentKey, Filter
 from s3_encryption.envelope import parse
 from s3_encryption.exceptions import DecryptionError, InvalidEnvelopeError
+from s3_encryption.short_gcm import ShortGcm
 
 IV_BYTES = 12
 TAG_BYTES = 16
@@ -109,6 +110,48 @@ def test_kv_01_gcm_iv_of_another_size_never_reaches_the_cipher(bits: int) -> Non
     stored = Encoder().write(V2_AES, b"x").changed("x-amz-iv", to_base64(bytes.fromhex(iv)))
     with pytest.raises(InvalidEnvelopeError):
         parse(stored.metadata)
+
+
+# --- short messages, as data keys are ---------------------------------------------------------------------------------
+
+
+def is_short(case: Case) -> bool:
+    """Return whether AAD, ciphertext and lengths have at most five blocks."""
+    aad_blocks, ciphertext_blocks = (
+        -(-len(data) // 16) for data in (case.content_key.suite.aad, case.body[:-TAG_BYTES])
+    )
+    return aad_blocks + ciphertext_blocks + 1 <= 5
+
+
+SHORT_FILES = {name: list(filter(is_short, cases)) for name, cases in GCM_FILES.items()}
+short_files = pytest.mark.parametrize("cases", SHORT_FILES.values(), ids=SHORT_FILES)
+
+
+def test_gcm_files_hold_many_short_messages() -> None:
+    """What is shown with short messages is shown by some hundred vectors, for keys of all sizes."""
+    assert [len(cases) for cases in SHORT_FILES.values()] == [131] + [240] * 6
+
+
+@short_files
+def test_kv_01_kv_02_short_gcm_encrypts_to_the_published_answers(cases: list[Case]) -> None:
+    """KV-01, KV-02: every valid vector's plaintext becomes its ciphertext and tag."""
+    for case in cases:
+        key = case.content_key
+        if case.plaintext is not None:
+            assert ShortGcm(key.key).encrypt(key.iv, case.plaintext, key.suite.aad) == case.body
+
+
+@short_files
+def test_kv_01_kv_02_short_gcm_decrypts_the_published_answers(cases: list[Case]) -> None:
+    """KV-01, KV-02: every valid vector's ciphertext becomes its plaintext, every invalid one is refused."""
+    for case in cases:
+        key, (ciphertext, tag) = case.content_key, (case.body[:-TAG_BYTES], case.body[-TAG_BYTES:])
+        gcm = ShortGcm(key.key)
+        if case.plaintext is not None:
+            assert gcm.decrypt(key.iv, ciphertext, tag, key.suite.aad) == case.plaintext
+            continue
+        with pytest.raises(DecryptionError):
+            gcm.decrypt(key.iv, ciphertext, tag, key.suite.aad)
 
 
 # --- CBC and CTR ------------------------------------------------------------------------------------------------------

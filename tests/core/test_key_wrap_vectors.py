@@ -9,19 +9,19 @@ from support.encoder import AES_KEY, COMMITTING, GCM
 from support.known_answers import cavp, pyca_text, wycheproof
 
 from s3_encryption.exceptions import DecryptionError
-from s3_encryption.keywrap import unwrap_data_key, wrap_data_key
+from s3_encryption.keywrap import load_aes_key, unwrap_data_key, wrap_data_key
 
 DATA_KEY = bytes(range(100, 132))
 
 
 def wrap(key: bytes, data: bytes) -> bytes:
     """Return data wrapped by AESWrap."""
-    return wrap_data_key("AESWrap", key, data, GCM)
+    return wrap_data_key("AESWrap", load_aes_key(key), data, GCM)
 
 
 def unwrap(key: bytes, wrapped: bytes) -> bytes:
     """Return data unwrapped by AESWrap."""
-    return unwrap_data_key("AESWrap", key, wrapped, GCM)
+    return unwrap_data_key("AESWrap", load_aes_key(key), wrapped, GCM)
 
 
 def test_key_wrap_agrees_with_wycheproof() -> None:
@@ -68,19 +68,20 @@ def test_reference_key_wrap_agrees_with_the_rfc() -> None:
 def test_aes_gcm_wrap_has_the_layout_of_the_format(bound: str, key_bytes: int) -> None:
     """A data key is stored as a nonce of 12 bytes, the ciphertext and a tag of 16; the bound name is the AAD."""
     key = AES_KEY[:key_bytes]
-    wrapped = wrap_data_key("AES/GCM", key, DATA_KEY, bound)
+    wrapped = wrap_data_key("AES/GCM", load_aes_key(key), DATA_KEY, bound)
     assert wrapped == wrapped[:12] + reference.gcm_encrypt(key, wrapped[:12], DATA_KEY, bound.encode())
     assert len(wrapped) == 60
 
 
 def test_aes_gcm_wrap_takes_a_fresh_nonce_each_time() -> None:
     """Two wraps of one data key share no nonce, although nothing but the nonce could differ."""
-    assert len({wrap_data_key("AES/GCM", AES_KEY, DATA_KEY, GCM)[:12] for _ in range(200)}) == 200
+    key = load_aes_key(AES_KEY)
+    assert len({wrap_data_key("AES/GCM", key, DATA_KEY, GCM)[:12] for _ in range(200)}) == 200
 
 
 @pytest.mark.parametrize("key_bytes", [16, 24, 32])
 def test_aes_ecb_wrap_has_the_layout_of_the_format(key_bytes: int) -> None:
     """A data key of V1 is padded to 48 bytes and encrypted block by block."""
     key = AES_KEY[:key_bytes]
-    blocks = AES.new(key, AES.MODE_ECB).decrypt(wrap_data_key("AES/ECB", key, DATA_KEY, ""))
+    blocks = AES.new(key, AES.MODE_ECB).decrypt(wrap_data_key("AES/ECB", load_aes_key(key), DATA_KEY, ""))
     assert blocks == DATA_KEY + b"\x10" * 16

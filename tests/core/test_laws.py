@@ -46,7 +46,7 @@ from s3_encryption.exceptions import (
 )
 from s3_encryption.fields import decode_header_text
 from s3_encryption.keyrings import KmsKeyring, WrappedDataKey
-from s3_encryption.keywrap import WRAP_ALGORITHMS, unwrap_data_key, wrap_data_key
+from s3_encryption.keywrap import WRAP_ALGORITHMS, load_aes_key, unwrap_data_key, wrap_data_key
 
 
 def law(examples: int) -> settings:
@@ -268,7 +268,7 @@ raw_names = {
 def test_unwrapping_undoes_wrapping_by_aes(name: str, key_bytes: int, length: int, bound: str, seed: int) -> None:
     """Law: unwrap(wrap(k)) == k for AES keys and data keys of all sizes."""
     chance = random.Random(seed)
-    key, data_key = chance.randbytes(key_bytes), chance.randbytes(length)
+    key, data_key = load_aes_key(chance.randbytes(key_bytes)), chance.randbytes(length)
     assert unwrap_data_key(name, key, wrap_data_key(name, key, data_key, bound), bound) == data_key
 
 
@@ -283,11 +283,11 @@ def test_unwrapping_undoes_wrapping_by_rsa(name: str, bound: str, data_key: byte
 @given(raw_names["aes"], content_names, seeds, st.data())
 def test_changed_wrap_by_aes_is_never_unwrapped(name: str, bound: str, seed: int, data: st.DataObject) -> None:
     """Law: a changed encrypted data key gives the uniform error; or, without authentication, another data key."""
-    data_key = content(32, seed)
-    wrapped = bytearray(wrap_data_key(name, AES_KEY, data_key, bound))
+    key, data_key = load_aes_key(AES_KEY), content(32, seed)
+    wrapped = bytearray(wrap_data_key(name, key, data_key, bound))
     wrapped[data.draw(st.integers(0, len(wrapped) - 1))] ^= data.draw(st.integers(1, 255))
     try:
-        unwrapped = unwrap_data_key(name, AES_KEY, bytes(wrapped), bound)
+        unwrapped = unwrap_data_key(name, key, bytes(wrapped), bound)
     except DecryptionError:
         return
     assert name == "AES/ECB"

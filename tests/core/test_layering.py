@@ -23,6 +23,7 @@ CORE = (
     "ghash",
     "segments",
     "parts",
+    "short_gcm",
     "keywrap",
     "keyrings",
     "fields",
@@ -31,7 +32,7 @@ CORE = (
     "ranges",
 )
 BOTO = frozenset({"boto3", "botocore", "s3transfer"})
-MAY_IMPORT_CRYPTO = frozenset({"ciphers", "ghash", "keywrap"})
+MAY_IMPORT_CRYPTO = frozenset({"ciphers", "ghash", "keywrap", "short_gcm"})
 
 all_modules = pytest.mark.parametrize("module", MODULES)
 core_modules = pytest.mark.parametrize("module", CORE)

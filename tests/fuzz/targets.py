@@ -28,7 +28,7 @@ from s3_encryption.exceptions import (
 )
 from s3_encryption.fields import decode_header_text, parse_description, print_json
 from s3_encryption.keyrings import AesKeyring
-from s3_encryption.keywrap import WRAP_ALGORITHMS, unwrap_data_key
+from s3_encryption.keywrap import WRAP_ALGORITHMS, load_aes_key, unwrap_data_key
 from s3_encryption.ranges import content_range, parse_content_range, parse_range
 
 CORPUS = Path(__file__).with_name("corpus")
@@ -203,6 +203,7 @@ def _unpadded(data: bytes) -> bytes | None:
 _RAW_WRAPS = [name for name, wrap in WRAP_ALGORITHMS.items() if wrap.unwrap is not None]
 _SUITES = sorted(CONTENT_ALGORITHMS)
 _OAEP_SEED = bytes(20)
+_WRAPPING_KEYS = {"aes": load_aes_key(AES_KEY), "rsa": RSA_KEY}
 # What fits into an OAEP block under a key of 2048 bits: RFC 8017, section 7.1.1.
 _MAX_OAEP_BYTES = RSA_KEY.size_in_bytes() - 2 * 20 - 2
 
@@ -220,9 +221,8 @@ def data_key(data: bytes) -> bool:
     if is_payload:
         block = reference.oaep_block(wrapped, RSA_KEY.size_in_bytes(), "sha1", _OAEP_SEED)
         wrapped = reference.rsa_encrypt_block(RSA_KEY, block)
-    key = RSA_KEY if WRAP_ALGORITHMS[name].key_type == "rsa" else AES_KEY
     try:
-        unwrapped = unwrap_data_key(name, key, wrapped, bound)
+        unwrapped = unwrap_data_key(name, _WRAPPING_KEYS[WRAP_ALGORITHMS[name].key_type], wrapped, bound)
     except DecryptionError as error:
         check_uniform(error)
         return False

@@ -1,0 +1,97 @@
+"""AES-GCM of short messages equals pycryptodome's for whatever message; published vectors are in another file."""
+
+from __future__ import annotations
+
+import pickle
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from Crypto.Cipher import AES
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.properties import reproducible
+
+from s3_encryption.exceptions import DecryptionError
+from s3_encryption.short_gcm import ShortGcm
+
+KEY = bytes(range(100, 132))
+IV = bytes(range(12))
+BOUND = b"AES/GCM/NoPadding"
+
+keys = st.sampled_from([16, 24, 32]).flatmap(lambda size: st.binary(min_size=size, max_size=size))
+ivs = st.binary(min_size=12, max_size=12)
+# Together with the lengths, five blocks.
+short_texts = st.binary(max_size=32)
+
+
+def one_shot(key: bytes, iv: bytes, plaintext: bytes, aad: bytes) -> bytes:
+    """Return the ciphertext and tag that pycryptodome makes."""
+    cipher = AES.new(key, AES.MODE_GCM, nonce=iv)
+    cipher.update(aad)
+    return b"".join(cipher.encrypt_and_digest(plaintext))
+
+
+@settings(reproducible, max_examples=300)
+@given(keys, ivs, short_texts, short_texts)
+def test_short_message_encrypts_as_by_pycryptodome(key: bytes, iv: bytes, plaintext: bytes, aad: bytes) -> None:
+    """Law: the same ciphertext and tag as MODE_GCM, and decryption undoes it."""
+    gcm = ShortGcm(key)
+    sealed = gcm.encrypt(iv, plaintext, aad)
+    assert sealed == one_shot(key, iv, plaintext, aad)
+    assert gcm.decrypt(iv, sealed[:-16], sealed[-16:], aad) == plaintext
+
+
+@pytest.mark.parametrize("part", range(4), ids=["iv", "ciphertext", "tag", "aad"])
+def test_every_changed_bit_is_refused(part: int) -> None:
+    """No bit of the IV, the ciphertext, the tag and the associated data can be changed unnoticed."""
+    gcm = ShortGcm(KEY)
+    sealed = gcm.encrypt(IV, KEY, BOUND)
+    parts = [IV, sealed[:-16], sealed[-16:], BOUND]
+    for bit in range(len(parts[part]) * 8):
+        changed = bytearray(parts[part])
+        changed[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(DecryptionError):
+            gcm.decrypt(*(bytes(changed) if index == part else kept for index, kept in enumerate(parts)))
+
+
+@pytest.mark.parametrize("tag_bytes", [0, 4, 12, 15, 17])
+def test_tag_of_another_length_is_refused(tag_bytes: int) -> None:
+    """A shortened tag is not a tag, although its bytes are right."""
+    gcm = ShortGcm(KEY)
+    sealed = gcm.encrypt(IV, KEY, BOUND)
+    tag = (sealed[-16:] + b"\0")[:tag_bytes]
+    with pytest.raises(DecryptionError):
+        gcm.decrypt(IV, sealed[:-16], tag, BOUND)
+
+
+@pytest.mark.parametrize(("plaintext_bytes", "aad_bytes"), [(65, 0), (0, 65), (33, 17), (17, 33), (1000, 1000)])
+def test_message_beyond_the_tables_is_refused(plaintext_bytes: int, aad_bytes: int) -> None:
+    """A message of more than five blocks raises: a tag over a part of it would be a wrong one."""
+    gcm = ShortGcm(KEY)
+    with pytest.raises(ValueError, match="too long"):
+        gcm.encrypt(IV, bytes(plaintext_bytes), bytes(aad_bytes))
+    with pytest.raises(ValueError, match="too long"):
+        gcm.decrypt(IV, bytes(plaintext_bytes), bytes(16), bytes(aad_bytes))
+
+
+def test_many_threads_share_one_key() -> None:
+    """Nothing of one thread's message gets into another's."""
+    gcm = ShortGcm(KEY)
+
+    def seal_many(seed: int) -> list[tuple[bytes, bytes, bytes]]:
+        chance = random.Random(seed)
+        messages = [(chance.randbytes(12), chance.randbytes(32)) for _ in range(300)]
+        return [(iv, plaintext, gcm.encrypt(iv, plaintext, BOUND)) for iv, plaintext in messages]
+
+    with ThreadPoolExecutor(16) as pool:
+        for sealed in pool.map(seal_many, range(16)):
+            assert all(result == one_shot(KEY, iv, plaintext, BOUND) for iv, plaintext, result in sealed)
+
+
+def test_key_does_not_leave_the_process() -> None:
+    """It can't be pickled, and what it shows of itself is neither the key nor a product."""
+    gcm = ShortGcm(KEY)
+    with pytest.raises(TypeError, match="pickled"):
+        pickle.dumps(gcm)
+    assert repr(gcm).startswith("<s3_encryption.short_gcm.ShortGcm object at ")
