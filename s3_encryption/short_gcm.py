@@ -2,14 +2,14 @@
 
 pycryptodome's GCM objects serve one message each, and making one costs many times what the 32 bytes of a data key do.
 Here what depends on the key alone is made once. AES is pycryptodome's; GHASH is looked up in tables of products. What
-chooses a place in a table is the ciphertext and the associated data, which S3 sees too: no address depends on a secret.
+chooses a place in a table is the ciphertext, which S3 sees too: no address depends on a secret.
 """
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Iterator
-from functools import reduce
+from functools import lru_cache, partial, reduce
 from operator import getitem, xor
 from typing import Any, NoReturn
 
@@ -19,15 +19,15 @@ from .algorithms import BLOCK_BYTES
 from .exceptions import DecryptionError
 from .ghash import FIELD, as_number, block_count, length_block
 
-# Two for the bound name, two for the data key, and one for the lengths of both.
-_MAX_BLOCKS = 5
-_DIGITS = "0123456789abcdef"
+MAX_BLOCKS = 2
+# Of the mask of the tag, and of the blocks of keystream (NIST SP 800-38D, section 7.1).
+_COUNTERS = tuple(counter.to_bytes(4, "big") for counter in range(1, MAX_BLOCKS + 2))
 
 
 class ShortGcm:
-    """AES-GCM (NIST SP 800-38D) with IVs of 12 bytes and tags of 16, for messages of a few blocks.
+    """AES-GCM (NIST SP 800-38D) with IVs of 12 bytes and tags of 16, for messages of at most MAX_BLOCKS.
 
-    It keeps no state between messages, so threads may share it.
+    No message leaves anything behind, so threads may share it.
 
     Args:
         key: The AES key.
@@ -35,7 +35,12 @@ class ShortGcm:
 
     def __init__(self, key: bytes) -> None:
         self._aes = AES.new(key, AES.MODE_ECB)
-        self._products = _products(as_number(self._aes.encrypt(bytes(BLOCK_BYTES))))
+        h = as_number(self._aes.encrypt(bytes(BLOCK_BYTES)))
+        # The last block of ciphertext is multiplied by H^2, the one before it by H^3: one table for each byte.
+        exponents = range(MAX_BLOCKS + 1, 1, -1)
+        self._products = [table for exponent in exponents for table in _tables(FIELD.power(h, exponent))]
+        # Data keys have few lengths, and are bound to few names.
+        self._ghash_around = lru_cache(maxsize=16)(partial(_ghash_around, h))
 
     def encrypt(self, iv: bytes, plaintext: bytes, aad: bytes) -> bytes:
         """Return the ciphertext, and the tag behind it."""
@@ -55,41 +60,41 @@ class ShortGcm:
         return _xor(ciphertext, keystream)
 
     def _gctr(self, iv: bytes, size: int) -> tuple[bytes, bytes]:
-        """Return the block that masks the tag, and ``size`` bytes of keystream (sections 6.5 and 7.1)."""
-        counters = range(1, 2 + block_count(size))
-        encrypted: bytes = self._aes.encrypt(b"".join(iv + counter.to_bytes(4, "big") for counter in counters))
+        """Return the block that masks the tag, and ``size`` bytes of keystream (section 6.5)."""
+        if size > MAX_BLOCKS * BLOCK_BYTES:
+            raise ValueError("the message is too long")
+        encrypted: bytes = self._aes.encrypt(iv + iv.join(_COUNTERS[: 1 + block_count(size)]))
         return encrypted[:BLOCK_BYTES], encrypted[BLOCK_BYTES : BLOCK_BYTES + size]
 
     def _tag(self, ciphertext: bytes, aad: bytes, mask: bytes) -> bytes:
-        lengths = length_block(len(aad), len(ciphertext)).to_bytes(BLOCK_BYTES, "big")
-        digits = (_padded(aad) + _padded(ciphertext) + lengths).hex()
-        if len(digits) > len(self._products):
-            raise ValueError("the message is too long")
-        ghash = reduce(xor, map(getitem, self._products[-len(digits) :], digits))
+        padded = _padded(ciphertext)
+        products = map(getitem, self._products[len(self._products) - len(padded) :], padded)
+        ghash = reduce(xor, products, self._ghash_around(aad, len(ciphertext)))
         return _xor(ghash.to_bytes(BLOCK_BYTES, "big"), mask)
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError("A cipher can't be pickled or copied: its key would leave the process.")
 
 
-def _products(h: int) -> list[dict[str, int]]:
-    """Return what each hexadecimal digit of a hashed text adds to GHASH: tables by place, the last place last.
+def _ghash_around(h: int, aad: bytes, ciphertext_bytes: int) -> int:
+    """Return GHASH (section 6.4) but for what the ciphertext adds to it."""
+    lengths = length_block(len(aad), ciphertext_bytes).to_bytes(BLOCK_BYTES, "big")
+    text = _padded(aad) + _padded(bytes(ciphertext_bytes)) + lengths
+    ghash = 0
+    for start in range(0, len(text), BLOCK_BYTES):
+        ghash = FIELD.multiply(ghash ^ as_number(text[start : start + BLOCK_BYTES]), h)
+    return ghash
 
-    GHASH (section 6.4) multiplies the last block by H, the one before it by H^2, and so on, and adds them up.
-    """
-    powers = [FIELD.power(h, exponent) for exponent in range(_MAX_BLOCKS, 0, -1)]
-    return [table for power in powers for table in _tables(power)]
 
-
-def _tables(power: int) -> Iterator[dict[str, int]]:
-    multiples = list(FIELD.multiples(power))
-    for place in range(0, len(multiples), 4):
-        # The highest bit of a digit is that of the lowest power of x.
-        a, b, c, d = multiples[place : place + 4]
-        sums = [0, d, c, c ^ d, b]
-        sums += [b ^ low for low in sums[1:4]]
-        sums += [a ^ low for low in sums]
-        yield dict(zip(_DIGITS, sums, strict=True))
+def _tables(factor: int) -> Iterator[list[int]]:
+    """Yield for each byte of a block what its 256 values are, multiplied by a factor."""
+    multiples = list(FIELD.multiples(factor))
+    for start in range(0, len(multiples), 8):
+        products = [0]
+        # From the lowest bit of the byte, which is that of the highest power of x.
+        for multiple in reversed(multiples[start : start + 8]):
+            products += [multiple ^ product for product in products]
+        yield products
 
 
 def _padded(data: bytes) -> bytes:

@@ -21,7 +21,6 @@ BOUND = b"AES/GCM/NoPadding"
 
 keys = st.sampled_from([16, 24, 32]).flatmap(lambda size: st.binary(min_size=size, max_size=size))
 ivs = st.binary(min_size=12, max_size=12)
-# Together with the lengths, five blocks.
 short_texts = st.binary(max_size=32)
 
 
@@ -33,7 +32,7 @@ def one_shot(key: bytes, iv: bytes, plaintext: bytes, aad: bytes) -> bytes:
 
 
 @settings(reproducible, max_examples=300)
-@given(keys, ivs, short_texts, short_texts)
+@given(keys, ivs, short_texts, st.binary(max_size=100))
 def test_short_message_encrypts_as_by_pycryptodome(key: bytes, iv: bytes, plaintext: bytes, aad: bytes) -> None:
     """Law: the same ciphertext and tag as MODE_GCM, and decryption undoes it."""
     gcm = ShortGcm(key)
@@ -65,14 +64,14 @@ def test_tag_of_another_length_is_refused(tag_bytes: int) -> None:
         gcm.decrypt(IV, sealed[:-16], tag, BOUND)
 
 
-@pytest.mark.parametrize(("plaintext_bytes", "aad_bytes"), [(65, 0), (0, 65), (33, 17), (17, 33), (1000, 1000)])
-def test_message_beyond_the_tables_is_refused(plaintext_bytes: int, aad_bytes: int) -> None:
-    """A message of more than five blocks raises: a tag over a part of it would be a wrong one."""
+@pytest.mark.parametrize("size", [33, 48, 1000])
+def test_message_beyond_the_tables_is_refused(size: int) -> None:
+    """A message of more than two blocks raises: a tag over a part of it would be a wrong one."""
     gcm = ShortGcm(KEY)
     with pytest.raises(ValueError, match="too long"):
-        gcm.encrypt(IV, bytes(plaintext_bytes), bytes(aad_bytes))
+        gcm.encrypt(IV, bytes(size), BOUND)
     with pytest.raises(ValueError, match="too long"):
-        gcm.decrypt(IV, bytes(plaintext_bytes), bytes(16), bytes(aad_bytes))
+        gcm.decrypt(IV, bytes(size), bytes(16), BOUND)
 
 
 def test_many_threads_share_one_key() -> None:
