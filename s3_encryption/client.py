@@ -6,11 +6,10 @@ boto3 adds to a client besides its operations are overridden below where they ne
 
 from __future__ import annotations
 
-import contextlib
 import io
 import operator
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
@@ -200,7 +199,7 @@ class S3EncryptionClient(_Client):
         operation = decision(model)
         if operation.decision == "pass":
             return super()._make_api_call(operation_name, api_params)
-        with _located(api_params.get("Bucket"), api_params.get("Key")):
+        with _Located(api_params.get("Bucket"), api_params.get("Key")):
             if not operation.handle:
                 raise UnsupportedOperationError(f"{operation_name} is refused. {operation.reason}")
             extra = EXTRA_PARAMETERS.get(operation_name, ())
@@ -255,7 +254,7 @@ class S3EncryptionClient(_Client):
         Config: Any = None,
     ) -> None:
         """Download an object into a file, in parallel ranges if it is large; the file appears when all is verified."""
-        with _located(Bucket, Key):
+        with _Located(Bucket, Key):
             self._download(Bucket, Key, ExtraArgs, Callback, Config).into_file(Filename)
 
     def download_fileobj(
@@ -268,7 +267,7 @@ class S3EncryptionClient(_Client):
         Config: Any = None,
     ) -> None:
         """Download an object into a file-like object, which gets what get_object would release."""
-        with _located(Bucket, Key):
+        with _Located(Bucket, Key):
             self._download(Bucket, Key, ExtraArgs, Callback, Config).into_fileobj(Fileobj)
 
     def _for_transfer(self, extra_args: Mapping[str, Any] | None) -> tuple[Any, dict[str, Any] | None]:
@@ -305,7 +304,7 @@ class S3EncryptionClient(_Client):
             Key: The object's key.
             params: Further parameters of ``get_object``: VersionId, EncryptionContext, SSECustomerKey ...
         """
-        with _located(Bucket, Key):
+        with _Located(Bucket, Key):
             params = {"Bucket": Bucket, "Key": Key, **params}
             return open_object(self._handlers.reader, self._inner._make_api_call, params)
 
@@ -322,7 +321,7 @@ class S3EncryptionClient(_Client):
         """Copy an object inside S3, as boto3's ``copy`` does: the copy has its source's envelope."""
         source_client = SourceClient._inner if isinstance(SourceClient, S3EncryptionClient) else SourceClient
         target = {"CopySource": CopySource, "Bucket": Bucket, "Key": Key}
-        with _located(Bucket, Key):
+        with _Located(Bucket, Key):
             given = dict(ExtraArgs or {})
             call = CallOptions.suffix_taken_from(given)
             # On the inner client: this one tells plaintext lengths, which would cut off the end of the ciphertext.
@@ -406,20 +405,26 @@ def _inner_client(client: Any, session: Any, client_options: Mapping[str, Any]) 
     return client
 
 
-@contextlib.contextmanager
-def _located(bucket: object, key: object) -> Iterator[None]:
-    """Let this library's errors say which object they are about, and free them from what botocore wrapped them in."""
-    try:
-        yield
-    except HTTPClientError as error:
-        # What a body raises while it is sent, botocore wraps, as if the network had failed.
-        raised_by_body = error.kwargs.get("error")
-        if not isinstance(raised_by_body, S3EncryptionClientError):
-            raise
-        raise raised_by_body.at(bucket, key) from None
-    except S3EncryptionClientError as error:
-        error.at(bucket, key)
-        raise
+class _Located:
+    """A context in which this library's errors say what object they are about, freed from botocore's wrapping."""
+
+    __slots__ = ("_bucket", "_key")
+
+    def __init__(self, bucket: object, key: object) -> None:
+        self._bucket = bucket
+        self._key = key
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, S3EncryptionClientError):
+            error.at(self._bucket, self._key)
+        elif isinstance(error, HTTPClientError):
+            # What a body raises while it is sent, botocore wraps, as if the network had failed.
+            raised_by_body = error.kwargs.get("error")
+            if isinstance(raised_by_body, S3EncryptionClientError):
+                raise raised_by_body.at(self._bucket, self._key) from None
 
 
 def _presigned_refused(what: str) -> S3EncryptionClientError:

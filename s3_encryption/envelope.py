@@ -286,7 +286,11 @@ def parse(metadata: Mapping[str, str]) -> Envelope:
         NotEncryptedError: There is no trace of an envelope.
         InvalidEnvelopeError: It is not exactly one well-formed envelope.
     """
-    fields = envelope_fields(metadata)
+    return parse_fields(envelope_fields(metadata))
+
+
+def parse_fields(fields: dict[str, str]) -> Envelope:
+    """Return the same from envelope fields, their names in lower case."""
     if not fields:
         raise NotEncryptedError(
             "The object is not encrypted: it has no encryption metadata. allow_plaintext_reads=True reads such objects."
@@ -394,7 +398,7 @@ def merge(metadata: Mapping[str, str], instruction_file: bytes) -> Envelope:
     fields = {**with_object, **in_file}
     if noted_length is not None:
         fields.setdefault(_LENGTH, noted_length)
-    merged = parse(fields)
+    merged = parse_fields(fields)
     if own is not None and (own.suite, own.iv, own.commitment) != (merged.suite, merged.iv, merged.commitment):
         refuse("the object and its instruction file don't fit each other")
     return merged

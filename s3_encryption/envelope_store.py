@@ -168,7 +168,7 @@ class EnvelopeStore:
         elsewhere = call.instruction_file_suffix is not None
         complete = envelopes.has_envelope(fields) or not envelopes.may_have_instruction_file(fields)
         if not elsewhere and (complete or self.ignores_instruction_files):
-            return envelopes.parse(fields)
+            return envelopes.parse_fields(fields)
         key = params["Key"] + self.suffix_for(call)
         body = _instruction_file(raw_call, key, params)
         if body is not None:
@@ -177,7 +177,7 @@ class EnvelopeStore:
             raise InvalidEnvelopeError(
                 f"The object's instruction file {shown(key)} does not exist, so its data key is missing."
             )
-        return envelopes.parse(fields)
+        return envelopes.parse_fields(fields)
 
     # --- elsewhere ----------------------------------------------------------------------------------------------------
 

@@ -354,9 +354,9 @@ def check_same(response: dict[str, Any], etag: str) -> dict[str, Any]:
     return response
 
 
-def _plaintext_length_told_by(fields: Mapping[str, str], ciphertext_length: int) -> int | None:
+def _plaintext_length_told_by(fields: dict[str, str], ciphertext_length: int) -> int | None:
     if envelopes.has_envelope(fields):
-        envelope = envelopes.parse(fields)
+        envelope = envelopes.parse_fields(fields)
         exact = envelope.suite.plaintext_length(ciphertext_length)
         return _plausible_cbc_length(envelope.plaintext_length, ciphertext_length) if exact is None else exact
     if envelopes.is_complete(fields) and envelopes.V3.with_object <= fields.keys():
