@@ -79,7 +79,14 @@ def updated(filter: Filter, data: Buffer, memory: Callable[[int], memoryview] = 
     return output[: filter.update_into(data, output)]
 
 
-class _Filter:
+class NotCopyable:
+    """What has a key, or a cipher's state, and stays in its process."""
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError("A cipher can't be pickled or copied: its key would leave the process.")
+
+
+class _Filter(NotCopyable):
     """The state that all filters share: pending input, the end, a failure, and who may use the object.
 
     Subclasses say how many trailing bytes must wait for the end (``holdback_bytes``), transform whole AES blocks
@@ -168,13 +175,6 @@ class _Filter:
 
     def _too_long(self) -> NoReturn:
         raise DecryptionError
-
-    def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        raise _not_copyable()
-
-
-def _not_copyable() -> TypeError:
-    return TypeError("A cipher can't be pickled or copied: its key would leave the process.")
 
 
 class _GcmEncryptor(_Filter):
@@ -309,7 +309,7 @@ class _GrowingBuffer:
             self._file.write(b"\0")
 
 
-class OnePiece:
+class OnePiece(NotCopyable):
     """A filter that keeps its output to itself until the one inside has come to its end, and so has verified all of it.
 
     Args:
@@ -341,9 +341,6 @@ class OnePiece:
         assert plaintext is not None  # the filter inside refuses a second end
         plaintext.write(rest)
         return plaintext.getvalue()
-
-    def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        raise _not_copyable()
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,7 +386,7 @@ class ContentKey:
         makers: dict[str, Callable[[], Filter]] = {
             "GCM": lambda: _GcmDecryptor(self),
             "CBC": lambda: _CbcDecryptor(self, plaintext_length),
-            "CTR": lambda: self._ctr(0),
+            "CTR": lambda: self.ctr_filter(0),
         }
         inner = makers[self.suite.mode]()
         return inner if release_unverified else OnePiece(inner, ciphertext_length or 0)
@@ -399,10 +396,10 @@ class ContentKey:
 
         It works in both directions, and neither makes a tag nor verifies one. GCM encrypts with CTR, the counter
         starting at two behind the IV (NIST SP 800-38D, sections 7.1 and 6.5).
-        """
-        return self._ctr(offset)
 
-    def _ctr(self, offset: int) -> _CtrCipher:
+        Raises:
+            DecryptionError: GCM encrypts nothing there.
+        """
         first_block, skip_bytes = divmod(offset, BLOCK_BYTES)
         if self.suite.mode == "GCM":
             # pycryptodome would let the 32-bit counter wrap, and so repeat the keystream: the limit is kept here.

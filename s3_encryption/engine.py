@@ -229,13 +229,11 @@ class Engine:
             raise mismatch(self.keyring, wrapped.wrapping_algorithm)
 
     def _content_key(self, envelope: Envelope, data_key: bytes) -> ContentKey | DecryptionError:
-        wrap = _known_wrap(envelope.wrapped.wrapping_algorithm)
         shorter_allowed = self.enable_legacy_wrapping_algorithms and not envelope.suite.committing
         if len(data_key) not in (_LEGACY_DATA_KEY_BYTES if shorter_allowed else (DATA_KEY_BYTES,)):
             return DecryptionError()
         if not envelope.suite.committing:
             return ContentKey(envelope.suite, data_key, envelope.iv)
-        assert wrap.v3_code is not None  # the parser lets no other into V3
         key, commitment = derive_committing_key(data_key, envelope.iv)
         if not hmac.compare_digest(commitment, envelope.commitment):
             return KeyCommitmentError()

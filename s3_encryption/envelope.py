@@ -344,7 +344,7 @@ def is_complete(fields: Mapping[str, str]) -> bool:
     if may_have_instruction_file(fields.keys()):
         return True
     try:
-        parse(fields)
+        parse_fields(dict(fields))
     except InvalidEnvelopeError:
         return False
     return True

@@ -29,7 +29,6 @@ from .exceptions import (
     BodyChangedError,
     CipherStateError,
     ConfigurationError,
-    S3EncryptionClientError,
     UnsupportedOperationError,
 )
 from .ghash import Ghash
@@ -387,7 +386,7 @@ def _checksum(upload: _Upload) -> dict[str, Any]:
     return {name: upload.params[name]} if name in upload.params else {}
 
 
-def _part_changed(number: int) -> S3EncryptionClientError:
+def _part_changed(number: int) -> BodyChangedError:
     return BodyChangedError(
         f"Part {number} was sent before with other content. A part can be sent again only as it was: its keystream is "
         "used. Abort the upload and start again."

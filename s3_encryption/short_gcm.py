@@ -11,11 +11,11 @@ import hmac
 from collections.abc import Iterator
 from functools import lru_cache, partial, reduce
 from operator import getitem, xor
-from typing import Any, NoReturn
 
 from Crypto.Cipher import AES
 
 from .algorithms import BLOCK_BYTES
+from .ciphers import NotCopyable
 from .exceptions import DecryptionError
 from .ghash import FIELD, as_number, block_count, length_block
 
@@ -24,7 +24,7 @@ MAX_BLOCKS = 2
 _COUNTERS = tuple(counter.to_bytes(4, "big") for counter in range(1, MAX_BLOCKS + 2))
 
 
-class ShortGcm:
+class ShortGcm(NotCopyable):
     """AES-GCM (NIST SP 800-38D) with IVs of 12 bytes and tags of 16, for messages of at most MAX_BLOCKS.
 
     No message leaves anything behind, so threads may share it.
@@ -71,9 +71,6 @@ class ShortGcm:
         products = map(getitem, self._products[len(self._products) - len(padded) :], padded)
         ghash = reduce(xor, products, self._ghash_around(aad, len(ciphertext)))
         return _xor(ghash.to_bytes(BLOCK_BYTES, "big"), mask)
-
-    def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        raise TypeError("A cipher can't be pickled or copied: its key would leave the process.")
 
 
 def _ghash_around(h: int, aad: bytes, ciphertext_bytes: int) -> int:
