@@ -20,7 +20,18 @@ _SHARED_OPTIONS = (
     "aws_session_token",
     "aws_account_id",
 )
-_SHARED_CONFIG = ("connect_timeout", "read_timeout", "proxies", "proxies_config", "retries", "user_agent_extra")
+_SHARED_CONFIG = (
+    "connect_timeout",
+    "read_timeout",
+    "max_pool_connections",
+    "tcp_keepalive",
+    "client_cert",
+    "proxies",
+    "proxies_config",
+    "retries",
+    "user_agent_extra",
+    "use_fips_endpoint",
+)
 
 
 def plain_client_maker(session: Any) -> Callable[..., Any]:

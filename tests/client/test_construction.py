@@ -375,6 +375,35 @@ def test_kms_client_has_the_s3_clients_retries(refusing_kms: RecordingServer, s3
     assert len(refusing_kms.requests) == 2
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"max_pool_connections": 30},
+        {"tcp_keepalive": True},
+        {"client_cert": "client.pem"},
+        {"use_fips_endpoint": True},
+        {"connect_timeout": 3, "read_timeout": 4, "proxies": {"https": "proxy:3128"}, "user_agent_extra": "mine"},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_kms_client_is_as_boto3_makes_it_with_the_s3_clients_config(settings: dict[str, Any]) -> None:
+    """What a Config says of connections and endpoints holds for KMS: as many connections, FIPS endpoints there too."""
+
+    class NotingSession:
+        def __init__(self) -> None:
+            self.made: dict[str, Any] = {}
+
+        def client(self, service_name: str, **options: Any) -> Any:
+            return self.made.setdefault(service_name, boto3.client(service_name, **options))
+
+    session, config = NotingSession(), Config(**settings)
+    S3EncryptionClient(session=session, kms_key_id="alias/key", region_name="us-west-2", config=config)
+    plain = boto3.client("kms", region_name="us-west-2", config=config)
+    for name in settings:
+        assert getattr(session.made["kms"].meta.config, name) == getattr(plain.meta.config, name) == settings[name]
+    assert session.made["kms"].meta.endpoint_url == plain.meta.endpoint_url
+
+
 def test_own_client_is_not_changed_by_its_use_for_kms(s3: StrictWorld, refusing_kms: RecordingServer) -> None:
     """Making the KMS client leaves the wrapped client's credentials and configuration alone."""
     before = (s3.plain._get_credentials(), s3.plain.meta.config)
