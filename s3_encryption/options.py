@@ -12,6 +12,7 @@ from .keyrings import AesKeyring, Keyring, RsaKeyring
 from .reads import ReadOptions
 
 _ENVELOPE_LOCATIONS = ("metadata", "instruction_file")
+KEY_OPTIONS = ("keyring", "kms_key_id", "aes_key", "rsa_key")
 
 
 def check_one_key(keys: Mapping[str, object]) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Literal, overload
 import boto3
 
 from .client import S3EncryptionClient
-from .exceptions import ConfigurationError
+from .options import KEY_OPTIONS, check_one_key
 
 # Looked at once: a program may put this class into the place of boto3's own.
 _BOTO3_CLIENT = inspect.signature(boto3.Session.client)
@@ -32,8 +32,7 @@ class S3EncryptionSession(boto3.Session):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._encryption_options = {name: options.pop(name) for name in _ENCRYPTION_OPTIONS & options.keys()}
-        if not self._encryption_options.keys() & {"keyring", "kms_key_id", "aes_key", "rsa_key"}:
-            raise ConfigurationError("Exactly one of keyring, kms_key_id, aes_key, rsa_key is needed; none is given.")
+        check_one_key({name: self._encryption_options.get(name) for name in KEY_OPTIONS})
         super().__init__(*args, **options)
 
     @overload

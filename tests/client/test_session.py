@@ -46,10 +46,20 @@ def read(world: World, key: str = KEY) -> bytes:
 # --- the session ------------------------------------------------------------------------------------------------------
 
 
-def test_session_without_a_key_is_refused() -> None:
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {},
+        {"kms_key_id": None},
+        {"aes_key": AES_KEY, "rsa_key": RSA_KEY_DER},
+        {"aes_key": AES_KEY, "keyring": RsaKeyring(RSA_KEY_DER)},
+    ],
+    ids=["none", "None", "two-keys", "key-and-keyring"],
+)
+def test_session_without_exactly_one_key_is_refused(keys: dict[str, Any]) -> None:
     """A session that can't encrypt says so when it is made, not when it is used."""
-    with pytest.raises(ConfigurationError, match="aes_key"):
-        S3EncryptionSession(region_name="eu-west-1")
+    with pytest.raises(ConfigurationError, match="Exactly one of keyring, kms_key_id, aes_key, rsa_key"):
+        S3EncryptionSession(region_name="eu-west-1", **keys)
 
 
 def test_session_is_boto3s(session: S3EncryptionSession) -> None:
@@ -70,8 +80,8 @@ def test_unknown_option_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"rsa_key": RSA_KEY_DER}, {"keyring": RsaKeyring(RSA_KEY_DER)}, {"commitment_policy": "V3"}, {"buffer_size": 0}],
-    ids=["two-keys", "key-and-keyring", "policy", "buffer"],
+    [{"commitment_policy": "V3"}, {"buffer_size": 0}],
+    ids=["policy", "buffer"],
 )
 def test_wrong_encryption_option_is_refused(s3: StrictWorld, options: dict[str, Any]) -> None:
     """Options of the client are checked at the latest when one is made, and nothing is sent."""
