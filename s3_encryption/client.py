@@ -77,8 +77,10 @@ class Handlers:
 class S3EncryptionClient(_Client):
     """A ``boto3.client("s3")`` that encrypts objects before S3 sees them, and decrypts them after download.
 
-    Every method of boto3's client is there, with its own signature. ``put_object`` and ``get_object`` also take
-    ``EncryptionContext`` (KMS; a dict of str to str that must be the same on reading) and ``InstructionFileSuffix``.
+    Every method of boto3's client is there, with its own signature. ``put_object``, ``get_object`` and
+    ``create_multipart_upload``, and the ``ExtraArgs`` of uploads and downloads, also take ``EncryptionContext`` (KMS; a
+    dict of str to str that must be the same on reading) and ``InstructionFileSuffix``; copies and deletes take the
+    suffix.
 
     Args:
         client: An S3 client to build on; it is not changed. Without it, one is made from ``session`` and the remaining
@@ -331,8 +333,9 @@ class S3EncryptionClient(_Client):
                 self._inner.copy(CopySource, Bucket, Key, given, Callback, source_client, Config)
                 return
             kept = dict(source.kept_in(given))
-            if not MANAGED_COPIES_KEEP_METADATA:
-                kept.setdefault("Metadata", dict(source.metadata))
+            if not MANAGED_COPIES_KEEP_METADATA and given.get("MetadataDirective") != "REPLACE":
+                # The caller's has no effect without that word.
+                kept["Metadata"] = dict(source.metadata)
             if "CopySourceIfMatch" not in given:
                 # A managed copy pins its source by itself.
                 kept.pop("CopySourceIfMatch", None)

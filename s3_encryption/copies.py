@@ -79,7 +79,7 @@ class ObjectCopier:
     def copy_instruction_file(self, raw_call: RawCall, params: Params, source: CopySource, call: CallOptions) -> None:
         """Copy the source's instruction file too: the one that the call names, or where its envelope is in one."""
         named = call.instruction_file_suffix is not None
-        if envelopes.has_envelope(source.fields) and not named:
+        if not named and (envelopes.has_envelope(source.fields) or self.envelopes.ignores_instruction_files):
             return
         suffix = self.envelopes.suffix_for(call)
         address = {"Bucket": source.address["Bucket"], "Key": source.address["Key"] + suffix}
@@ -123,7 +123,9 @@ def _address(params: Mapping[str, Any]) -> dict[str, str] | None:
     """
     source = params.get("CopySource")
     if isinstance(source, Mapping):
-        return dict(source) if {"Bucket", "Key"} <= source.keys() else None
+        # boto3's copy_object looks at no other entry, and takes None for the newest version.
+        address = {name: source[name] for name in ("Bucket", "Key", "VersionId") if source.get(name) is not None}
+        return address if {"Bucket", "Key"} <= address.keys() else None
     if not isinstance(source, str):
         return None
     version = re.search(r"\?versionId=(\S+)$", source)

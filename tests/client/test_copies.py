@@ -10,15 +10,17 @@ import boto3
 import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError, ParamValidationError
+from s3transfer.copies import CopySubmissionTask
 from s3transfer.manager import TransferConfig as ManagerConfig
 from s3transfer.manager import TransferManager
+from support.servers import refusal
 
 from s3_encryption import CommitmentPolicy, NotEncryptedError, S3EncryptionSession, UnsupportedOperationError
 
 from .opened import stored_plaintext
 from .recorded import calls_of, requests_of
 from .uploads import MIB, policies
-from .worlds import AES_KEY, KEY, World, error_of
+from .worlds import AES_KEY, KEY, StrictWorld, World, error_of
 
 DATA = random.Random("copies").randbytes(9 * MIB + 7)
 SMALL = DATA[:1000]
@@ -100,6 +102,23 @@ def test_copy_can_be_decrypted(
     assert stored_plaintext(moto, COPY) == read(client, moto) == DATA[:size]
     metadata = moto.metadata_stored(COPY)
     assert ("owner" in metadata, "first" in metadata) == (arguments is REPLACE, arguments is not REPLACE)
+
+
+@pytest.mark.parametrize("directive", [{}, {"MetadataDirective": "COPY"}], ids=["default", "COPY"])
+@pytest.mark.parametrize("older_s3transfer", [False, True], ids=["s3transfer", "older-s3transfer"])
+def test_metadata_counts_in_parts_only_with_its_directive(
+    moto: World, monkeypatch: pytest.MonkeyPatch, older_s3transfer: bool, directive: dict[str, str]
+) -> None:
+    """Where copy_object ignores Metadata, without the directive REPLACE, so does a copy in parts: nothing is lost."""
+    client = stored(moto, DATA)
+    arguments = {"Metadata": {"owner": "somebody"}, **directive}
+    moto.plain.copy_object(**moto.object_at("plain"), CopySource=source_at(moto), **arguments)
+    if older_s3transfer:
+        monkeypatch.setattr("s3_encryption.client.MANAGED_COPIES_KEEP_METADATA", False)
+        monkeypatch.setattr(CopySubmissionTask, "_apply_preserved_metadata", lambda self, given, kept: given, False)
+    WAYS["copy-in-parts"](moto, client, arguments)
+    assert moto.metadata_stored(COPY) == moto.metadata_stored("plain")
+    assert read(client, moto) == DATA
 
 
 @pytest.mark.parametrize("location", LOCATIONS)
@@ -231,6 +250,17 @@ def test_source_may_have_any_key(moto: World, key: str, kind: str) -> None:
     assert read(client, moto) == SMALL
 
 
+@pytest.mark.parametrize("further", [{"VersionId": None}, {"Size": 1000, "ETag": "x"}], ids=["no-version", "unknown"])
+def test_source_may_say_more_than_where_it_is(moto: World, further: dict[str, Any]) -> None:
+    """An entry of a listing, or a version that is None, is a source for copy_object as it is for boto3's."""
+    client = stored(moto)
+    source: dict[str, Any] = {**source_at(moto), **further}
+    moto.plain.copy_object(**moto.object_at("plain"), CopySource=source)
+    client.copy_object(**moto.object_at(COPY), CopySource=source, **REPLACE)
+    assert moto.body_stored("plain") == moto.body_stored(COPY)
+    assert read(client, moto) == SMALL
+
+
 @pytest.mark.parametrize("kind", ["dict", "str"])
 def test_source_may_be_a_version(moto: World, kind: str) -> None:
     """The envelope is that of the version which is copied."""
@@ -259,6 +289,19 @@ def test_al_07_plaintext_source_stays_plaintext(
     assert (keys_in(moto), moto.body_stored(COPY)) == ([COPY, KEY], SMALL)
     with pytest.raises(NotEncryptedError):
         client.get_object(**moto.object_at(COPY))
+
+
+@pytest.mark.parametrize("way", ["copy_object", "copy"])
+def test_plaintext_is_copied_without_a_look_for_its_file_where_none_is_wanted(s3: StrictWorld, way: str) -> None:
+    """Who may not list a bucket gets 403 for a file that isn't there, which fails no copy that ignores such files."""
+    s3.plain.put_object(**s3.object_at(), Body=SMALL)
+    s3.server.script(refusal(403, "AccessDenied"), method="PUT", path_end=".instruction")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        WAYS[way](s3, s3.client(), {})
+    s3.forget()
+    WAYS[way](s3, s3.client(ignore_instruction_files=True), {})
+    assert s3.body_stored(COPY) == SMALL
+    assert not [request for request in s3.requests if request.path.endswith(".instruction")]
 
 
 @pytest.mark.parametrize("encrypting", [False, True], ids=["plain", "encrypting"])
@@ -342,6 +385,12 @@ WRONG_COPIES: dict[str, Callable[[World, Any], Any]] = {
     ),
     "no-source": lambda s3, client: client.copy_object(**s3.object_at(COPY)),
     "no-key": lambda s3, client: client.copy_object(**s3.object_at(COPY), CopySource={"Bucket": s3.bucket}),
+    "key-is-None": lambda s3, client: client.copy_object(
+        **s3.object_at(COPY), CopySource={"Bucket": "no-such-bucket", "Key": None}
+    ),
+    "bucket-is-None": lambda s3, client: client.copy_object(
+        **s3.object_at(COPY), CopySource={"Bucket": None, "Key": KEY}
+    ),
     "number": lambda s3, client: client.copy_object(**s3.object_at(COPY), CopySource=5),
     "in-place": lambda s3, client: client.copy_object(**s3.object_at(), CopySource=source_at(s3)),
     "string-managed": lambda s3, client: client.copy(f"{s3.bucket}/{KEY}", s3.bucket, COPY),
