@@ -54,7 +54,8 @@ class DefaultCryptoMaterialsManager:
 class InstructionFileConfig:
     """Whether envelopes are looked for in instruction files.
 
-    In this form envelopes go into metadata and no instruction file is ever deleted, so the last two have no effect.
+    Envelopes go into metadata, unless ``envelope_location`` beside the configuration says otherwise; it decides about
+    deletes too. The last two have no effect.
     """
 
     disable_get_object: bool = False
@@ -180,7 +181,10 @@ def takes_aws_form(new: _New) -> _New:
         del given["config"]
         if "wrapped_s3_client" in given:
             given["client"] = given.pop("wrapped_s3_client")
-        self = new(_with_form(cls), **config.options(), **given)
+        configured = config.options()
+        if twice := sorted(configured.keys() & given.keys()):
+            raise ConfigurationError(f"{', '.join(twice)}: say it in the configuration, not beside it.")
+        self = new(_with_form(cls), **configured, **given)
         self.config = config
         return self
 

@@ -17,7 +17,7 @@ from client.worlds import KEY, StrictWorld, World, error_of
 from support.fake_kms import KMS_KEY_ARN, FakeKms
 from support.vectors import KMS_RECORDS, PEER_VECTORS, VECTORS, Vector
 
-from s3_encryption import S3EncryptionClient, S3EncryptionClientConfig
+from s3_encryption import ConfigurationError, S3EncryptionClient, S3EncryptionClientConfig
 from s3_encryption.exceptions import S3EncryptionClientError, S3EncryptionClientSecurityError
 from s3_encryption.instruction_file_config import InstructionFileConfig
 from s3_encryption.keyrings import AesKeyring
@@ -95,8 +95,9 @@ def test_options_of_this_library_may_be_added(s3: StrictWorld, kms: FakeKms) -> 
     s3.store(PLAINTEXT, {})
     client: Any = S3EncryptionClient(s3.plain, config, allow_plaintext_reads=True)
     assert read(client, s3) == PLAINTEXT
-    with pytest.raises(TypeError, match="commitment_policy"):
-        S3EncryptionClient(s3.plain, config, commitment_policy=CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT)
+    twice: dict[str, Any] = {"keyring": config.keyring, "commitment_policy": config.commitment_policy}
+    with pytest.raises(ConfigurationError, match="commitment_policy, keyring: say it in the configuration"):
+        S3EncryptionClient(s3.plain, config, **twice)
     with pytest.raises(S3EncryptionClientError, match="Exactly one"):
         S3EncryptionClient(s3.plain, config, aes_key=bytes(range(32)))
 
