@@ -42,11 +42,11 @@ class S3EncryptionClientError(Exception):
 
 
 class ConfigurationError(S3EncryptionClientError, ValueError):
-    """An option or argument has a value that can't be used. Raised before anything is sent."""
+    """An option or argument has a value that can't be used. Nothing was stored."""
 
 
 class ConfigurationTypeError(ConfigurationError, TypeError):
-    """An option or argument has the wrong type. Raised before anything is sent."""
+    """An option or argument has the wrong type. Nothing was stored."""
 
 
 class UnsupportedOperationError(S3EncryptionClientError):
