@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import tempfile
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import IO, Any
 
@@ -20,6 +19,7 @@ from .declared import Declared, wrong_length
 from .exceptions import BodyChangedError, ConfigurationError, ConfigurationTypeError
 from .memory import ReusedMemory, fresh_memory
 from .segments import Segment
+from .worker import Call, Worker
 
 # How much is read, encrypted, remembered by a digest and sent at a time.
 BLOCK_BYTES = 1024 * 1024
@@ -382,11 +382,11 @@ class _MadeAhead:
 
     def __init__(self, blocks: Iterator[Buffer]) -> None:
         self._blocks = blocks
-        self._pool = ThreadPoolExecutor(max_workers=1)
+        self._worker = Worker()
         self._following = self._submitted()
 
-    def _submitted(self) -> Future[Buffer | None]:
-        return self._pool.submit(next, self._blocks, None)
+    def _submitted(self) -> Call[Buffer | None]:
+        return self._worker.submit(next, self._blocks, None)
 
     def __iter__(self) -> _MadeAhead:
         return self
@@ -400,7 +400,8 @@ class _MadeAhead:
 
     def stop(self) -> None:
         """End the thread; when this returns, no block is being made."""
-        self._pool.shutdown(cancel_futures=True)
+        self._worker.stop()
+        self._worker.join()
 
 
 def encrypted_in_spool(source: Source, filter: Filter, declared: Declared) -> IO[bytes]:

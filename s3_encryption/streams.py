@@ -6,15 +6,17 @@ import base64
 import contextlib
 import io
 import tempfile
+import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator
 from typing import IO, Any
 
 from botocore.httpchecksum import StreamingChecksumBody
 
 from .ciphers import HOLDBACK_BYTES, MIN_CALL_BYTES, Buffer, Filter, updated
+from .exceptions import CipherStateError
 from .memory import ReusedMemory
+from .worker import Call, Worker
 
 # What is asked of the network, or of the spool, at a time: big enough for the cipher, small enough to be reused.
 READ_BYTES = 1024 * 1024
@@ -62,8 +64,8 @@ class DecryptingStream(io.RawIOBase):
         self._pieces: Iterator[Buffer] | None = None
         self._piece = memoryview(b"")
         self._position = 0
-        self._spool: IO[bytes] | None = None
         self._failure: BaseException | None = None
+        self._in_use = threading.Lock()
 
     def readable(self) -> bool:
         return True
@@ -73,12 +75,20 @@ class DecryptingStream(io.RawIOBase):
 
     def read(self, size: int | None = -1) -> bytes:
         """Return ``size`` bytes, fewer only at the end; everything that is left for None or a negative size."""
-        if size is not None and 0 < size <= len(self._piece) and not self.closed:
-            # A small read from a block that is there.
-            part = self._piece[:size]
-            self._piece = self._piece[size:]
-            self._position += size
-            return bytes(part)
+        if not self._in_use.acquire(blocking=False):
+            raise CipherStateError("A body can't be read by two threads at once.")
+        try:
+            if size is not None and 0 < size <= len(self._piece) and not self.closed:
+                # A small read from a block that is there.
+                part = self._piece[:size]
+                self._piece = self._piece[size:]
+                self._position += size
+                return bytes(part)
+            return self._read(size)
+        finally:
+            self._in_use.release()
+
+    def _read(self, size: int | None) -> bytes:
         if self.closed:
             raise ValueError("I/O operation on closed file.")
         if self._failure is not None:
@@ -154,10 +164,17 @@ class DecryptingStream(io.RawIOBase):
 
     def _start(self) -> Iterator[Buffer]:
         if self._release_unverified:
-            return self._filtered(self._ciphertext(), self._new_filter(True), self._body)
+            return self._passed(self._new_filter(True))
         if self._ciphertext_length is not None and self._ciphertext_length <= self._buffer_size:
             return iter((self._verified_in_memory(),))
         return self._verified_in_spool()
+
+    def _release(self) -> None:
+        # Not waiting for the garbage collector: spools and threads end with what makes the pieces.
+        if isinstance(self._pieces, Generator):
+            # Another thread may be in it: then it ends there, because the body is closed.
+            with contextlib.suppress(ValueError):
+                self._pieces.close()
 
     # --- verification -------------------------------------------------------------------------------------------------
 
@@ -168,44 +185,53 @@ class DecryptingStream(io.RawIOBase):
             data = read_up_to(self._body, self._ciphertext_length + 1)
             return b"".join((filter.update(data), filter.finalize()))
         # Nothing comes out before the end.
-        *_, plaintext = self._filtered(self._ciphertext(), self._new_filter(False), self._body)
+        *_, plaintext = self._passed(self._new_filter(False))
         return bytes(plaintext)
 
     def _verified_in_spool(self) -> Iterator[Buffer]:
-        """Yield plaintext in a second pass over the ciphertext, after a first one has verified it."""
-        # Closed at the end, on an error, or with the stream: not within this function.
-        spool = self._spool = tempfile.SpooledTemporaryFile(max_size=self._buffer_size)  # noqa: SIM115
+        """Return plaintext from a second pass over the ciphertext, after a first one has verified it."""
+        spool = tempfile.SpooledTemporaryFile(max_size=self._buffer_size)  # noqa: SIM115 - closed by _from_spool
         if self._ciphertext_length is not None:
             spool.rollover()
-        for _ in self._filtered(self._spooled(spool), self._new_filter(True), self._body):
-            pass
-        spool.seek(0)
+        try:
+            for _ in self._passed(self._new_filter(True), spool):
+                pass
+        except BaseException:
+            spool.close()
+            raise
         # The second pass verifies again at its end, so that a changed temporary file does not go unnoticed.
-        yield from self._filtered(iter(lambda: spool.read(READ_BYTES), b""), self._new_filter(True))
-        self._release()
+        return _from_spool(spool, self._new_filter(True), self._ciphertext_length)
 
-    def _spooled(self, spool: IO[bytes]) -> Iterator[bytes]:
-        for data in self._ciphertext():
+    def _passed(self, filter: Filter, spool: IO[bytes] | None = None) -> Iterator[Buffer]:
+        """Return what a filter makes of the body, of which a copy goes into a spool."""
+        data = _ciphertext(self._body, self._ciphertext_length or 0, spool)
+        return _filtered(data, filter, self._ciphertext_length, self._body)
+
+
+# Outside of the stream, which they must not hold: it could not go before the garbage collector came round.
+
+
+def _ciphertext(body: Any, left: int, spool: IO[bytes] | None) -> Iterator[bytes]:
+    # What a filter holds back comes with the first read, so that the pieces that it makes have READ_BYTES each.
+    size = READ_BYTES + HOLDBACK_BYTES
+    # Of what is announced not more is asked for than there is: then urllib3 need not copy it together. The last, empty
+    # read makes botocore compare length and checksum before the filter's end releases anything.
+    while data := body.read(min(size, left) if left > 0 else size):
+        if spool is not None:
             spool.write(data)
-            yield data
+        yield data
+        size, left = READ_BYTES, left - len(data)
 
-    def _ciphertext(self) -> Iterator[bytes]:
-        # What a filter holds back comes with the first read, so that the pieces that it makes have READ_BYTES each.
-        size, left = READ_BYTES + HOLDBACK_BYTES, self._ciphertext_length or 0
-        # Of what is announced not more is asked for than there is: then urllib3 need not copy it together. The last,
-        # empty read makes botocore compare length and checksum before the filter's end releases anything.
-        while data := self._body.read(min(size, left) if left > 0 else size):
-            yield data
-            size, left = READ_BYTES, left - len(data)
 
-    def _filtered(self, data: Iterator[bytes], filter: Filter, body: Any = None) -> Iterator[Buffer]:
-        is_large = self._ciphertext_length is not None and self._ciphertext_length >= _AHEAD_BYTES
-        return _filtered_behind(data, filter, body) if is_large else filtered(data, filter)
+def _from_spool(spool: IO[bytes], filter: Filter, size: int | None) -> Iterator[Buffer]:
+    with spool:
+        spool.seek(0)
+        yield from _filtered(iter(lambda: spool.read(READ_BYTES), b""), filter, size)
 
-    def _release(self) -> None:
-        if self._spool is not None:
-            self._spool.close()
-            self._spool = None
+
+def _filtered(data: Iterator[bytes], filter: Filter, size: int | None, body: Any = None) -> Iterator[Buffer]:
+    is_large = size is not None and size >= _AHEAD_BYTES
+    return _filtered_behind(data, filter, body) if is_large else filtered(data, filter)
 
 
 def filtered(data: Iterator[bytes], filter: Filter) -> Iterator[Buffer]:
@@ -222,36 +248,36 @@ def _filtered_behind(data: Iterator[bytes], filter: Filter, body: Any) -> Iterat
     The thread computes only, also the checksum of the ``body`` where the data come from one: whatever may block or fail
     in the network stays with the caller's.
     """
-    pool = ThreadPoolExecutor(max_workers=1)
+    worker = Worker()
     if type(body) is StreamingChecksumBody:
-        body._checksum = _ChecksumBehind(body._checksum, pool)
+        body._checksum = _ChecksumBehind(body._checksum, worker)
     try:
-        waiting: deque[Future[memoryview]] = deque()
+        waiting: deque[Call[memoryview]] = deque()
         # Those that wait, and the one that is being read.
         memory = ReusedMemory(_PIECES_AHEAD + 1)
         for piece in data:
-            waiting.append(pool.submit(updated, filter, piece, memory))
+            waiting.append(worker.submit(updated, filter, piece, memory))
             if len(waiting) > _PIECES_AHEAD:
                 yield waiting.popleft().result()
         for made in waiting:
             yield made.result()
     finally:
         # Not waited for: this may be the garbage collector's doing, at a moment in which no thread can end.
-        pool.shutdown(wait=False, cancel_futures=True)
+        worker.stop()
     yield filter.finalize()
 
 
 class _ChecksumBehind:
     """A checksum of botocore's, computed by a second thread: for a CRC-32 that is half as much work as to decrypt."""
 
-    def __init__(self, checksum: Any, thread: ThreadPoolExecutor) -> None:
+    def __init__(self, checksum: Any, worker: Worker) -> None:
         self._checksum = checksum
-        self._thread = thread
-        self._update: Future[None] | None = None
+        self._worker = worker
+        self._update: Call[None] | None = None
 
     def update(self, chunk: Buffer) -> None:
         """Take in one more piece, in time."""
-        self._update = self._thread.submit(self._checksum.update, chunk)
+        self._update = self._worker.submit(self._checksum.update, chunk)
 
     def digest(self) -> bytes:
         """Return the checksum of all pieces."""
