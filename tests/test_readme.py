@@ -15,6 +15,8 @@ import boto3
 import pytest
 from support.servers import moto_server_with_key
 
+from s3_encryption import S3EncryptionClient
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 # A block that starts so is not run: it is a piece of that file, which has tests of its own.
@@ -68,6 +70,21 @@ def test_readme_keeps_its_promise(plain: Any, tmp_path: Path) -> None:
     run("README.md")
     assert b"for our eyes only" not in plain.get_object(Bucket="my-bucket", Key="report.txt")["Body"].read()
     assert (tmp_path / "copy.md").read_bytes() == (ROOT / "README.md").read_bytes()
+
+
+@pytest.mark.usefixtures("plain")
+def test_migration_leaves_what_is_encrypted_as_it_is() -> None:
+    """The guide's way to encrypt a bucket takes no ciphertext for plaintext, wherever the envelope is, or run again."""
+    locations = ("metadata", "instruction_file")
+    for location in locations:
+        client = S3EncryptionClient(kms_key_id="alias/my-key", envelope_location=location)
+        client.put_object(Bucket="my-bucket", Key=location, Body=location.encode())
+    for _ in range(2):
+        run("docs/migration.md")
+    reader = S3EncryptionClient(kms_key_id="alias/my-key")
+    for key, content in {**dict(zip(locations, locations, strict=True)), "from-before.txt": "in the clear"}.items():
+        assert reader.get_object(Bucket="my-bucket", Key=key)["Body"].read() == content.encode()
+    reader.close()
 
 
 @pytest.mark.parametrize("page", PAGES)
