@@ -53,9 +53,10 @@ _WITH_CONTENT: Mapping[str, Operation] = {
     "PutObject": Operation(
         "encrypt",
         handle="writer.put_object",
-        note="`ContentLength`, `ContentMD5` and `Checksum*` are compared with the plaintext, and not sent. `ETag`, "
-        "`Size` and checksums of the answer are the ciphertext's. `WriteOffsetBytes` (append) is refused: write the "
-        "whole object.",
+        note="`ContentLength`, `ContentMD5` and `ChecksumCRC32`, `SHA1`, `SHA256`, `SHA512`, `MD5` are compared with "
+        "the plaintext, and not sent; other checksums are refused (`ChecksumAlgorithm=` asks S3 for one of the "
+        "ciphertext). `ETag`, `Size` and checksums of the answer are the ciphertext's. `WriteOffsetBytes` (append) is "
+        "refused: write the whole object.",
     ),
     "GetObject": Operation(
         "decrypt",
@@ -185,19 +186,31 @@ OPERATIONS: Mapping[str, Operation] = {**_WITH_CONTENT, **_TO_BE_KNOWN, **dict.f
 # What a client has besides the operations, most of it from boto3.
 METHODS: Mapping[str, Operation] = {
     "upload_file": Operation(
-        "encrypt", note="In parallel parts where the file is large. `ExtraArgs` also takes `EncryptionContext`."
+        "encrypt",
+        note="In parallel parts where the file is large. `ExtraArgs` also takes `EncryptionContext` and "
+        "`InstructionFileSuffix`.",
     ),
     "upload_fileobj": Operation("encrypt", note="As `upload_file`, from a file-like object, whatever it is."),
-    "download_file": Operation("decrypt", note="The file gets its name when the whole object was verified."),
+    "download_file": Operation(
+        "decrypt",
+        note="The file gets its name when the whole object was verified. `ExtraArgs` also takes `EncryptionContext` "
+        "and `InstructionFileSuffix`.",
+    ),
     "download_fileobj": Operation(
-        "decrypt", note="The object is verified first, unless `enable_delayed_authentication` says otherwise."
+        "decrypt",
+        note="The object is verified first; below `multipart_threshold`, `enable_delayed_authentication` says "
+        "otherwise. `ExtraArgs` as for `download_file`.",
     ),
     "open": Operation(
         "decrypt",
         note="This library's own: an object as a seekable file. The first read verifies all of it, unless "
         "`enable_unauthenticated_ranges` lets it fetch what is read only.",
     ),
-    "copy": Operation("protect", note="As `copy_object`, in parts where the object is large. S3 moves the ciphertext."),
+    "copy": Operation(
+        "protect",
+        note="As `copy_object`, in parts where the object is large. S3 moves the ciphertext. `ExtraArgs` also takes "
+        "`InstructionFileSuffix`.",
+    ),
     "generate_presigned_url": Operation(
         "protect",
         note="URLs to read yield the ciphertext, and one warning for each client says so. URLs to write are refused, "
