@@ -97,4 +97,4 @@ build: $(READY)
 
 ## clean: remove what the other targets have made
 clean:
-	rm -rf $(VENV) .interop .third-party .mutants dist build *.egg-info
+	rm -rf $(VENV) .hypothesis .interop .third-party .mutants dist build *.egg-info
