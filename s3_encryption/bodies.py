@@ -7,6 +7,7 @@ plaintext every time. A source that can't be read twice is encrypted into a temp
 
 from __future__ import annotations
 
+import contextlib
 import io
 import tempfile
 from collections.abc import Callable, Generator, Iterator
@@ -81,6 +82,17 @@ class Source:
         """Go back to where the body was given. Not to its start: that is not part of what was given."""
         self.body.seek(self._base)
         self._left = self.length
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        """After an error, go back to where the body was given: the caller's own retry must not store what is left."""
+        if error is not None and self._base is not None:
+            # A body that can't go back, or was closed meanwhile, must not hide the error.
+            with contextlib.suppress(Exception):
+                self.signal("signal_not_transferring")
+                self.rewind()
 
     def take_small(self) -> bytes | None:
         """Return all of a source of at most SMALL_BODY_BYTES; None for a longer one, which stays as it was."""

@@ -231,8 +231,11 @@ class MultipartUploads:
     def upload_part(self, raw_call: RawCall, params: Params) -> Any:
         """Send one part encrypted, or hold it back until it is known whether it is the last one."""
         upload = self._upload(params)
+        with Source(params.pop("Body", b"")) as source:
+            return self._upload_part(raw_call, upload, params, source)
+
+    def _upload_part(self, raw_call: RawCall, upload: _Upload, params: Params, source: Source) -> Any:
         number = params["PartNumber"]
-        source = Source(params.pop("Body", b""))
         declared = take_declared(params)
         check_length(source, declared)
         if not 1 <= number <= MAX_PARTS:

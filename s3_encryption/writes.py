@@ -32,7 +32,10 @@ class ObjectWriter:
             raise UnsupportedOperationError(
                 "WriteOffsetBytes appends to an object, which would destroy an encrypted one. Write the whole object."
             )
-        source = Source(params.pop("Body", b""))
+        with Source(params.pop("Body", b"")) as source:
+            return self._put(raw_call, params, call, source)
+
+    def _put(self, raw_call: RawCall, params: Params, call: CallOptions, source: Source) -> Any:
         declared = take_declared(params)
         check_length(source, declared)
         self.envelopes.check_put(params, call)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import weakref
 from typing import Any
 
@@ -258,6 +259,18 @@ def test_rt_07_part_that_s3_refused_can_be_sent_again(s3: StrictWorld) -> None:
     assert len(attempts) > 2
     assert len(set(attempts)) == 1
     assert stored_plaintext(s3) == DATA[: 2 * MIN_PART_BYTES]
+
+
+def test_program_may_send_the_same_body_again(s3: StrictWorld) -> None:
+    """After a failure the body of a part is where it was given, for the caller's own retry."""
+    upload = uploaded(s3)
+    body = io.BytesIO(DATA[: 1000 + MIN_PART_BYTES])
+    body.seek(1000)
+    s3.server.script(refusal(403, "AccessDenied"), method="PUT")
+    error_of(lambda: upload.send(1, body))
+    upload.send(1, body)
+    upload.complete()
+    assert stored_plaintext(s3) == DATA[1000 : 1000 + MIN_PART_BYTES]
 
 
 @pytest.mark.parametrize("size", [SMALL, MIN_PART_BYTES], ids=["held", "sent"])

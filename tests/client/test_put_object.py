@@ -643,6 +643,41 @@ def test_failure_of_kms_comes_through_and_nothing_is_stored(s3: StrictWorld, kms
     assert s3.requests == []
 
 
+@pytest.mark.parametrize("offset", [0, 1000])
+@pytest.mark.parametrize("size", [70_000, 2 * 2**20], ids=["small", "large"])
+@pytest.mark.parametrize("failing", ["kms", "s3"])
+def test_program_may_put_the_same_body_again(
+    s3: StrictWorld, kms: FakeKms, failing: str, size: int, offset: int
+) -> None:
+    """After a failure the body is where it was given: the caller's own retry stores it, and not what is left of it."""
+    body = io.BytesIO(random.Random("again").randbytes(offset + size))
+    body.seek(offset)
+    client = kms_client_of(s3, kms)
+    if failing == "kms":
+        kms.failure = ClientError({"Error": {"Code": "ThrottlingException", "Message": "no"}}, "GenerateDataKey")
+    else:
+        s3.server.script(refusal(403, "AccessDenied"), method="PUT")
+    with pytest.raises(ClientError):
+        client.put_object(**s3.object_at(), Body=body)
+    kms.failure = None
+    client.put_object(**s3.object_at(), Body=body)
+    assert client.get_object(**s3.object_at())["Body"].read() == body.getvalue()[offset:]
+
+
+def test_body_that_was_closed_meanwhile_hides_no_error(s3: StrictWorld) -> None:
+    """What is raised is why the put failed, and not why its body can't be rewound."""
+
+    class ClosesItself(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            self.close()
+            raise failure
+
+    failure = OSError("the disk is gone")
+    with pytest.raises(OSError, match="the disk is gone") as caught:
+        s3.client().put_object(**s3.object_at(), Body=ClosesItself(b"secret"))
+    assert caught.value is failure
+
+
 def test_failure_of_the_own_kms_client_is_botocores(s3: StrictWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """With kms_key_id=, what KMS answers is raised as botocore's ClientError of the KMS operation (KM-04)."""
     with RefusingKms() as server:
