@@ -37,6 +37,7 @@ class Source:
 
     Raises:
         ConfigurationTypeError: It is not what boto3 takes as a Body, or it is a text stream.
+        ConfigurationError: It is positioned behind its end.
     """
 
     def __init__(self, body: Any) -> None:
@@ -57,6 +58,9 @@ class Source:
         self._left = self.length
         # What was read ahead, to see whether the source is small.
         self._ahead = b""
+        if self.length == 0:
+            # Otherwise nothing would be read of a file that was opened for writing, and nobody told.
+            self.body.read(0)
 
     @property
     def can_be_read_ahead(self) -> bool:
@@ -76,7 +80,9 @@ class Source:
             # Bodies of older transfer classes can go to a place, and tell their length, but not go to their end.
             end = len(self.body)
         self.body.seek(base)
-        return max(0, end - base)
+        if end < base:
+            raise ConfigurationError(f"Body is positioned at {base}, behind its end at {end}. Seek to where it starts.")
+        return end - base
 
     def rewind(self) -> None:
         """Go back to where the body was given. Not to its start: that is not part of what was given."""

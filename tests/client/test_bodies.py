@@ -117,11 +117,12 @@ def test_text_is_read_as_utf8() -> None:
     assert (source.length, list(source.blocks())) == (7, ["Grüße".encode()])
 
 
-def test_position_behind_the_end_is_an_empty_body() -> None:
-    """A file that was positioned behind its end has nothing left."""
+def test_position_behind_the_end_is_refused() -> None:
+    """A file that was cut off after it was read is no empty body."""
     body = io.BytesIO(b"abc")
     body.seek(10)
-    assert (Source(body).length, list(Source(body).blocks())) == (0, [])
+    with pytest.raises(ConfigurationError, match="at 10, behind its end at 3"):
+        Source(body)
 
 
 def test_what_a_source_grows_by_is_not_part_of_it() -> None:

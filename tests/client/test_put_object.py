@@ -167,6 +167,18 @@ def test_file_in_text_mode_is_refused(s3: StrictWorld, tmp_path: Path) -> None:
     assert s3.requests == []
 
 
+@pytest.mark.parametrize("mode", ["wb", "ab", "xb"])
+def test_file_opened_for_writing_is_refused_as_by_boto3(s3: StrictWorld, tmp_path: Path, mode: str) -> None:
+    """It is positioned at its end after writing, and is no empty body: boto3's error is raised, nothing is stored."""
+    with (tmp_path / "source").open(mode) as file:
+        file.write(b"secret")
+        file.flush()
+        for client in (s3.plain, s3.client()):
+            with pytest.raises(io.UnsupportedOperation, match="read"):
+                client.put_object(**s3.object_at(), Body=file)
+    assert s3.requests == []
+
+
 def test_al_20_error_of_the_body_comes_through(s3: StrictWorld, kms: FakeKms) -> None:
     """What reading the source raises is raised as it is, and nothing is stored (AL-20)."""
 
