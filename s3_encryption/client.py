@@ -20,7 +20,7 @@ from botocore.validate import ParamValidationDecorator
 
 from .algorithms import CommitmentPolicy
 from .aws_form import takes_aws_form
-from .chunked import sendable
+from .chunked import Made, sendable
 from .clients import kms_keyring, make_s3_client
 from .copies import MANAGED_COPIES_KEEP_METADATA, ObjectCopier
 from .deletes import ObjectRemover
@@ -115,6 +115,7 @@ class S3EncryptionClient(_Client):
     _inner: Any
     _handlers: Handlers
     _call_defaults: Params
+    _made: Made | None
     _signs_uploads: bool
     _warns_of_presigned_reads: bool
 
@@ -175,6 +176,7 @@ class S3EncryptionClient(_Client):
             remover=ObjectRemover(envelopes),
         )
         self._call_defaults = {}
+        self._made = None
         self._signs_uploads = enable_plaintext_presigned_uploads
         self._warns_of_presigned_reads = True
         return self
@@ -212,9 +214,18 @@ class S3EncryptionClient(_Client):
             # Whether a client validates can be seen here only: its Config is not told.
             if operation.decision != "decrypt" and isinstance(self._serializer, ParamValidationDecorator):
                 validate(model, params)
-            return operator.attrgetter(operation.handle)(self._handlers)(super()._make_api_call, params)
+            return operator.attrgetter(operation.handle)(self._handlers)(self._raw_call, params)
+
+    def _raw_call(self, operation_name: str, params: Params) -> Any:
+        """Send a request as it is; ``_make_request`` compares what event handlers have made of it."""
+        client = self
+        if "Body" in params or "Metadata" in params:
+            client = self._with(_made=Made.of(params))
+        return super(S3EncryptionClient, client)._make_api_call(operation_name, params)
 
     def _make_request(self, operation_model: Any, request_dict: dict[str, Any], request_context: Any) -> Any:
+        if self._made is not None:
+            self._made.check(request_dict)
         return super()._make_request(operation_model, sendable(request_dict), request_context)
 
     # --- what boto3 adds to the operations ----------------------------------------------------------------------------
@@ -272,13 +283,17 @@ class S3EncryptionClient(_Client):
         with _Located(Bucket, Key):
             self._download(Bucket, Key, ExtraArgs, Callback, Config).into_fileobj(Fileobj)
 
+    def _with(self, **state: Any) -> Any:
+        """Return the same client, but for some of its state: what holds in one call only."""
+        client: Any = object.__new__(type(self))
+        client.__dict__.update(self.__dict__, **state)
+        return client
+
     def _for_transfer(self, extra_args: Mapping[str, Any] | None) -> tuple[Any, dict[str, Any] | None]:
         """Return a client that adds a call's extra parameters, which s3transfer doesn't know, and the others."""
         if not extra_args or extra_args.keys().isdisjoint(CALL_PARAMETERS):
             return self, None if extra_args is None else dict(extra_args)
-        client: Any = object.__new__(type(self))
-        client.__dict__.update(self.__dict__)
-        client._call_defaults = {name: extra_args[name] for name in CALL_PARAMETERS if name in extra_args}
+        client = self._with(_call_defaults={name: extra_args[name] for name in CALL_PARAMETERS if name in extra_args})
         return client, {name: value for name, value in extra_args.items() if name not in CALL_PARAMETERS}
 
     def _download(self, bucket: str, key: str, extra_args: Any, callback: Any, config: Any) -> Download:

@@ -239,7 +239,7 @@ class MultipartUploads:
         declared = take_declared(params)
         check_length(source, declared)
         if not 1 <= number <= MAX_PARTS:
-            return raw_call("UploadPart", {**params, "Body": b""})  # S3 says what is wrong with it
+            return raw_call("UploadPart", {**params, "Body": SmallBody()})  # S3 says what is wrong with it
         part = upload.part(number, params)
         if upload.checksum_is_of_the_whole:
             declared = replace(declared, note_crc32=part.note_crc32)

@@ -228,7 +228,11 @@ METHODS: Mapping[str, Operation] = {
     "waiter_names": _PASS,
     "close": _PASS,
     "exceptions": Operation("pass", note="S3's errors. This library's own are in `s3_encryption`."),
-    "meta": Operation("pass", note="Handlers that are registered with `meta.events` see the ciphertext."),
+    "meta": Operation(
+        "pass",
+        note="Handlers that are registered with `meta.events` see the ciphertext. A request whose encrypted body they "
+        "replace, or whose envelope they drop from `Metadata`, is refused.",
+    ),
 }
 
 CALL_PARAMETERS = (CONTEXT_PARAMETER, SUFFIX_PARAMETER)

@@ -50,6 +50,13 @@ def s3_over_tls(tmp_path: Path) -> Iterator[StrictWorld]:
         yield world
 
 
+@pytest.fixture(params=["http", "https"])
+def wire(request: pytest.FixtureRequest) -> StrictWorld:
+    """Return a strict S3 for each of the two ways in which botocore sends bodies: in three passes, or in one."""
+    world: StrictWorld = request.getfixturevalue("s3" if request.param == "http" else "s3_over_tls")
+    return world
+
+
 @pytest.fixture(scope="session")
 def moto_url() -> Iterator[str]:
     """Return the URL of a moto server: S3 and KMS."""

@@ -35,13 +35,6 @@ CONFIGS = {
 configs = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 
 
-@pytest.fixture(params=["http", "https"])
-def wire(request: pytest.FixtureRequest) -> StrictWorld:
-    """Return a strict S3 for each of the two ways in which botocore sends bodies: in three passes, or in one."""
-    world: StrictWorld = request.getfixturevalue("s3" if request.param == "http" else "s3_over_tls")
-    return world
-
-
 class PatientS3(StrictS3):
     """A strict S3 whose clients may break off in the middle of a chunk."""
 

@@ -160,6 +160,72 @@ def test_unknown_operation_without_data_passes(s3: StrictWorld, future_session: 
     assert client.generate_presigned_url("delete_object_shiny", s3.object_at()).startswith(s3.url)
 
 
+# --- event handlers ---------------------------------------------------------------------------------------------------
+
+_OTHER_METADATA = {"team": "billing"}
+
+
+def _set(params: dict[str, Any], **event: Any) -> None:
+    params["Metadata"] = _OTHER_METADATA
+
+
+def _return(params: dict[str, Any], **event: Any) -> dict[str, Any]:
+    return {**params, "Metadata": _OTHER_METADATA}
+
+
+def _add(params: dict[str, Any], **event: Any) -> None:
+    params["Metadata"].update(_OTHER_METADATA)
+
+
+def _upload(client: Any, operation: str) -> None:
+    size = 100 if operation == "PutObject" else 9 * 2**20
+    client.upload_fileobj(io.BytesIO(MARKER.ljust(size)), **TARGET)
+
+
+@pytest.mark.parametrize("operation", ["PutObject", "CreateMultipartUpload"])
+@pytest.mark.parametrize(
+    ("event", "handler"), [("before-parameter-build", _set), ("provide-client-params", _return)], ids=["set", "return"]
+)
+def test_handler_that_drops_the_envelope_is_refused(
+    s3: StrictWorld, event: str, handler: Callable[..., Any], operation: str
+) -> None:
+    """An object whose envelope a handler has replaced could never be read: it is not sent."""
+    client = s3.new_client()
+    client.meta.events.register(f"{event}.s3.{operation}", handler)
+    with pytest.raises(UnsupportedOperationError, match=r"add to params\[\"Metadata\"\]") as caught:
+        _upload(client, operation)
+    assert (caught.value.key, s3.requests) == (KEY, [])
+
+
+@pytest.mark.parametrize("operation", ["PutObject", "CreateMultipartUpload"])
+def test_handler_may_add_metadata(s3: StrictWorld, operation: str) -> None:
+    """What it adds is stored as from boto3, and the object can be read."""
+    client = s3.new_client()
+    client.meta.events.register(f"before-parameter-build.s3.{operation}", _add)
+    _upload(client, operation)
+    answer = client.get_object(**TARGET)
+    assert answer["Body"].read().rstrip() == MARKER
+    assert answer["Metadata"]["team"] == "billing"
+
+
+@pytest.mark.parametrize("body", [bytes, io.BytesIO], ids=["bytes", "file"])
+@pytest.mark.parametrize("operation", ["PutObject", "UploadPart"])
+def test_handler_that_replaces_the_body_is_refused(
+    wire: StrictWorld, operation: str, body: Callable[[bytes], Any]
+) -> None:
+    """What a handler puts in place of the ciphertext would be stored as it is: it is not sent, over TLS neither."""
+
+    def replace(params: dict[str, Any], **event: Any) -> None:
+        params["Body"] = body(MARKER)
+
+    client = wire.new_client()
+    client.meta.events.register(f"before-parameter-build.s3.{operation}", replace)
+    with pytest.raises(UnsupportedOperationError, match="replaced the encrypted body"):
+        _upload(client, operation)
+    assert leaks(wire.requests) == []
+    assert wire.stored_keys() == []
+
+
 # --- detours ----------------------------------------------------------------------------------------------------------
 
 
