@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterator
-from functools import lru_cache, partial, reduce
+from functools import cached_property, lru_cache, partial, reduce
 from operator import getitem, xor
 
 from Crypto.Cipher import AES
@@ -20,6 +20,7 @@ from .exceptions import DecryptionError
 from .ghash import FIELD, as_number, block_count, length_block
 
 MAX_BLOCKS = 2
+_IV_BYTES = 12
 # Of the mask of the tag, and of the blocks of keystream (NIST SP 800-38D, section 7.1).
 _COUNTERS = tuple(counter.to_bytes(4, "big") for counter in range(1, MAX_BLOCKS + 2))
 
@@ -35,12 +36,18 @@ class ShortGcm(NotCopyable):
 
     def __init__(self, key: bytes) -> None:
         self._aes = AES.new(key, AES.MODE_ECB)
-        h = as_number(self._aes.encrypt(bytes(BLOCK_BYTES)))
-        # The last block of ciphertext is multiplied by H^2, the one before it by H^3: one table for each byte.
-        exponents = range(MAX_BLOCKS + 1, 1, -1)
-        self._products = [table for exponent in exponents for table in _tables(FIELD.power(h, exponent))]
+        self._h = as_number(self._aes.encrypt(bytes(BLOCK_BYTES)))
         # Data keys have few lengths, and are bound to few names.
-        self._ghash_around = lru_cache(maxsize=16)(partial(_ghash_around, h))
+        self._ghash_around = lru_cache(maxsize=16)(partial(_ghash_around, self._h))
+
+    @cached_property
+    def _products(self) -> list[list[int]]:
+        """What the bytes of the ciphertext are multiplied to: a table for each; 0.4 MiB, so for a key in use only.
+
+        The last block is multiplied by H^2, the one before it by H^3.
+        """
+        exponents = range(MAX_BLOCKS + 1, 1, -1)
+        return [table for exponent in exponents for table in _tables(FIELD.power(self._h, exponent))]
 
     def encrypt(self, iv: bytes, plaintext: bytes, aad: bytes) -> bytes:
         """Return the ciphertext, and the tag behind it."""
@@ -56,6 +63,8 @@ class ShortGcm(NotCopyable):
         """
         mask, keystream = self._gctr(iv, len(ciphertext))
         if not hmac.compare_digest(self._tag(ciphertext, aad, mask), tag):
+            # Reports of errors may show variables, and these two with the ciphertext give the plaintext away.
+            del mask, keystream
             raise DecryptionError
         return _xor(ciphertext, keystream)
 
@@ -63,6 +72,8 @@ class ShortGcm(NotCopyable):
         """Return the block that masks the tag, and ``size`` bytes of keystream (section 6.5)."""
         if size > MAX_BLOCKS * BLOCK_BYTES:
             raise ValueError("the message is too long")
+        if len(iv) != _IV_BYTES:
+            raise ValueError(f"the IV must have {_IV_BYTES} bytes")
         encrypted: bytes = self._aes.encrypt(iv + iv.join(_COUNTERS[: 1 + block_count(size)]))
         return encrypted[:BLOCK_BYTES], encrypted[BLOCK_BYTES : BLOCK_BYTES + size]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import random
+import traceback
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -72,6 +74,41 @@ def test_message_beyond_the_tables_is_refused(size: int) -> None:
         gcm.encrypt(IV, bytes(size), BOUND)
     with pytest.raises(ValueError, match="too long"):
         gcm.decrypt(IV, bytes(size), bytes(16), BOUND)
+
+
+@pytest.mark.parametrize("size", [0, 8, 11, 13, 16, 28])
+def test_iv_of_another_length_is_refused(size: int) -> None:
+    """The counter stands behind 12 bytes; what others would mean is not made here."""
+    gcm = ShortGcm(KEY)
+    with pytest.raises(ValueError, match="12 bytes"):
+        gcm.encrypt(bytes(size), KEY, BOUND)
+    with pytest.raises(ValueError, match="12 bytes"):
+        gcm.decrypt(bytes(size), KEY, bytes(16), BOUND)
+
+
+def test_refused_message_leaves_no_keystream_in_the_error() -> None:
+    """Reports of errors show each frame's variables: none of them, with the ciphertext, makes the plaintext."""
+    gcm = ShortGcm(KEY)
+    sealed = gcm.encrypt(IV, KEY, BOUND)
+    with pytest.raises(DecryptionError) as caught:
+        gcm.decrypt(IV, sealed[:-16], bytes(16), BOUND)
+    frames = [frame for frame, _ in traceback.walk_tb(caught.tb)][1:]
+    shown = {name for frame in frames for name, value in frame.f_locals.items() if isinstance(value, bytes)}
+    assert shown == {"iv", "ciphertext", "tag", "aad"}
+
+
+def test_key_costs_little_until_it_is_used() -> None:
+    """A thousand keys of a program that mostly reads with one of them are no burden: tables come with the first use."""
+    tracemalloc.start()
+    try:
+        gcm = ShortGcm(KEY)
+        unused, _ = tracemalloc.get_traced_memory()
+        gcm.encrypt(IV, KEY, BOUND)
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert unused < 8 * 1024
+    assert 256 * 1024 < used < 512 * 1024
 
 
 def test_many_threads_share_one_key() -> None:
