@@ -247,6 +247,8 @@ class MultipartUploads:
             upload.set_length(part, source.length)
         segment = upload.segment_of(part, source)
         with part.lock:
+            # What is sent later, as the caller would send it now.
+            part.params = params
             if source.length is None or source.length < MIN_PART_BYTES or number == MAX_PARTS:
                 spool = encrypted_in_spool(source, segment.new_filter(), declared)
                 return self._send_spool(raw_call, upload, part, spool)

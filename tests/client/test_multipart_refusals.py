@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import io
 import weakref
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from support.servers import Answer, Fault, refusal
 
 from s3_encryption import (
@@ -271,6 +273,18 @@ def test_program_may_send_the_same_body_again(s3: StrictWorld) -> None:
     upload.send(1, body)
     upload.complete()
     assert stored_plaintext(s3) == DATA[1000 : 1000 + MIN_PART_BYTES]
+
+
+@pytest.mark.parametrize("size", [SMALL, MIN_PART_BYTES], ids=["held", "sent"])
+def test_what_is_sent_later_is_sent_as_the_last_attempt_was(s3: StrictWorld, size: int) -> None:
+    """The tag, and a part that was held back, go out with the parameters of the attempt that succeeded."""
+    upload = uploaded(s3)
+    s3.server.script(refusal(403, "AccessDenied"), method="PUT", times=size // MIN_PART_BYTES)
+    with contextlib.suppress(ClientError):
+        upload.send(1, DATA[:size], ExpectedBucketOwner="111122223333")
+    upload.send(1, DATA[:size], ExpectedBucketOwner="444455556666")
+    upload.complete()
+    assert s3.server.of("PUT")[-1].headers["x-amz-expected-bucket-owner"] == "444455556666"
 
 
 @pytest.mark.parametrize("size", [SMALL, MIN_PART_BYTES], ids=["held", "sent"])
