@@ -69,17 +69,15 @@ class Source:
 
     @property
     def _is_plain_file(self) -> bool:
-        # Not a subclass of one: it may do other things.
-        return type(self.body) in (io.BytesIO, io.BufferedReader, io.FileIO)
+        # Not a subclass of one, nor a buffer over one: it may do other things.
+        body = self.body.raw if type(self.body) is io.BufferedReader else self.body
+        return type(body) in (io.BytesIO, io.FileIO)
 
-    def _measure(self, base: int) -> int:
-        try:
-            self.body.seek(0, io.SEEK_END)
-            end = int(self.body.tell())
-        except TypeError:
-            # Bodies of older transfer classes can go to a place, and tell their length, but not go to their end.
-            end = len(self.body)
+    def _measure(self, base: int) -> int | None:
+        end = _end(self.body)
         self.body.seek(base)
+        if end is None:
+            return None
         if end < base:
             raise ConfigurationError(f"Body is positioned at {base}, behind its end at {end}. Seek to where it starts.")
         return end - base
@@ -199,13 +197,26 @@ class Source:
 def _position(body: Any) -> int | None:
     """Return the current position of a body; None if it can't be read twice."""
     try:
-        if not getattr(body, "seekable", lambda: True)():
+        seekable = getattr(body, "seekable", True)
+        if not (seekable() if callable(seekable) else seekable):
             return None
         position = int(body.tell())
         body.seek(position)
     except (AttributeError, OSError, ValueError):
         return None
     return position
+
+
+def _end(body: Any) -> int | None:
+    """Return the position of a body's end; None if only reading can tell it."""
+    # Bodies of older transfer classes, and some others, can go to a place, and tell their length, but not go to their
+    # end.
+    with contextlib.suppress(TypeError, OSError, ValueError):
+        body.seek(0, io.SEEK_END)
+        return int(body.tell())
+    with contextlib.suppress(TypeError):
+        return len(body)
+    return None
 
 
 def encrypted_blocks(

@@ -51,6 +51,28 @@ def at_an_offset() -> io.BytesIO:
     return body
 
 
+class SaysSo(io.BytesIO):
+    """A source whose ``seekable`` is an attribute."""
+
+    seekable = True  # type: ignore[assignment]
+
+
+class NoWayToTheEnd(io.BytesIO):
+    """A source that can go to a place, but not to its end."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_END:
+            raise io.UnsupportedOperation("seek to the end")
+        return super().seek(offset, whence)
+
+
+class KnowsItsLength(NoWayToTheEnd):
+    """The same, and it tells its length."""
+
+    def __len__(self) -> int:
+        return len(self.getvalue())
+
+
 SEEKABLE: dict[str, Callable[[Path], Any]] = {
     "bytes": lambda directory: DATA,
     "bytearray": lambda directory: bytearray(DATA),
@@ -61,12 +83,15 @@ SEEKABLE: dict[str, Callable[[Path], Any]] = {
     "file": lambda directory: opened(directory),
     "file-at-an-offset": lambda directory: opened(directory, len(PREFIX)),
     "short-reads": lambda directory: ShortReads(DATA, 7777),
+    "attribute": lambda directory: SaysSo(DATA),
+    "len": lambda directory: KnowsItsLength(DATA),
 }
 READ_ONCE: dict[str, Callable[[Path], Any]] = {
     "no-tell": lambda directory: Unseekable(DATA),
     "tell-fails": lambda directory: Unseekable(DATA, tell=not_seekable),
     "says-so": lambda directory: Unseekable(DATA, tell=lambda: 0, seekable=False),
     "no-seek": lambda directory: Unseekable(DATA, tell=lambda: 0),
+    "no-end": lambda directory: NoWayToTheEnd(DATA),
     "pipe": lambda directory: pipe_with(DATA),
 }
 
@@ -93,7 +118,7 @@ def test_source_yields_the_body_from_where_it_was_given(tmp_path: Path, kind: st
 
 @pytest.mark.parametrize("kind", READ_ONCE)
 def test_source_that_cannot_be_rewound_has_no_length(tmp_path: Path, kind: str) -> None:
-    """What can be read once only is read to its end, whatever made it unseekable."""
+    """What can be read once only, or can't tell its end, is read to its end, whatever made it so."""
     body = READ_ONCE[kind](tmp_path)
     source = Source(body)
     assert source.length is None
@@ -109,6 +134,19 @@ def test_blocks_are_full_however_short_the_reads(tmp_path: Path, kind: str) -> N
     assert set(lengths[:-1]) == {BLOCK_BYTES}
     assert sum(lengths) == len(DATA)
     closed(body)
+
+
+def test_only_true_files_are_read_by_another_thread(tmp_path: Path) -> None:
+    """Other objects, also behind a buffer, may belong to the thread that made them, as a SQLite blob does."""
+
+    class OfItsThread(io.FileIO):
+        pass
+
+    path = tmp_path / "source"
+    path.write_bytes(bytes(5 * 2**20))
+    for raw, expected in ((io.FileIO(path), True), (OfItsThread(path), False)):
+        with io.BufferedReader(raw) as body:
+            assert Source(body).can_be_read_ahead is expected
 
 
 def test_text_is_read_as_utf8() -> None:
