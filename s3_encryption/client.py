@@ -170,8 +170,8 @@ class S3EncryptionClient(_Client):
         self._inner = inner
         self._handlers = Handlers(
             reader=ObjectReader(engine, envelopes, releases),
-            writer=ObjectWriter(engine, envelopes, _adds_crc32(inner)),
-            uploads=MultipartUploads(engine, envelopes),
+            writer=ObjectWriter(engine, envelopes, adds_crc32=_adds_crc32(inner)),
+            uploads=MultipartUploads(engine, envelopes, adds_crc32=_adds_crc32(inner)),
             copies=ObjectCopier(envelopes),
             remover=ObjectRemover(envelopes),
         )

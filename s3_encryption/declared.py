@@ -62,6 +62,17 @@ _DIGESTS: dict[str, tuple[Callable[[], Any], str]] = {
 _NOT_DIGESTS = frozenset({"ChecksumAlgorithm", "ChecksumMode", "ChecksumType"})
 
 
+def checksum_fields(algorithm: str | None, blocks: Iterable[Buffer]) -> dict[str, str]:
+    """Return what S3 answers with for such a body and checksum; nothing where the checksum can't be computed here."""
+    name = f"Checksum{algorithm}"
+    if name not in _DIGESTS:
+        return {}
+    digest = _DIGESTS[name][0]()
+    for block in blocks:
+        digest.update(block)
+    return {name: base64.b64encode(digest.digest()).decode("ascii")}
+
+
 def take_declared(params: dict[str, Any]) -> Declared:
     """Take out of request parameters what the caller declared of the plaintext.
 

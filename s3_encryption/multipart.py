@@ -20,9 +20,9 @@ from dataclasses import dataclass, field, replace
 from typing import IO, Any
 
 from .algorithms import GCM_MAX_PLAINTEXT_BYTES
-from .bodies import EncryptingReader, SmallBody, Source, check_length, encrypted_in_spool
+from .bodies import BLOCK_BYTES, EncryptingReader, SmallBody, Source, check_length, encrypted_in_spool
 from .ciphers import ContentKey
-from .declared import check_whole, declares_digest, take_declared
+from .declared import check_whole, checksum_fields, declares_digest, take_declared
 from .engine import Engine
 from .envelope_store import CallOptions, EnvelopeStore, Params, RawCall, StoredEnvelope
 from .exceptions import (
@@ -204,11 +204,18 @@ class _Upload:
 
 
 class MultipartUploads:
-    """The encrypted multipart uploads of one client that are under way."""
+    """The encrypted multipart uploads of one client that are under way.
 
-    def __init__(self, engine: Engine, envelopes: EnvelopeStore) -> None:
+    Args:
+        engine: What encrypts them.
+        envelopes: Where their envelopes go.
+        adds_crc32: Whether botocore would add a CRC-32 to a request that asks for no other checksum.
+    """
+
+    def __init__(self, engine: Engine, envelopes: EnvelopeStore, *, adds_crc32: bool) -> None:
         self._engine = engine
         self._envelopes = envelopes
+        self._default_checksum = "CRC32" if adds_crc32 else None
         self._lock = threading.Lock()
         self._uploads: OrderedDict[str, _Upload] = OrderedDict()
 
@@ -269,12 +276,15 @@ class MultipartUploads:
         except BaseException:
             spool.close()
             raise
+        asked = {**part.params, **_checksum(upload)}.get("ChecksumAlgorithm", self._default_checksum)
+        checksum = checksum_fields(asked, iter(lambda: spool.read(BLOCK_BYTES), b""))
         if part.held is not None:
             part.held.close()
         part.held = spool
         # S3's own ETag is not known yet; this one stands for it until Complete.
         part.etag = part.etag or f'"{uuid.uuid4().hex}"'
-        return {"ETag": part.etag, "ResponseMetadata": {"HTTPStatusCode": 200, "HTTPHeaders": {}, "RetryAttempts": 0}}
+        response = {"HTTPStatusCode": 200, "HTTPHeaders": {}, "RetryAttempts": 0}
+        return {"ETag": part.etag, **checksum, "ResponseMetadata": response}
 
     def complete_multipart_upload(self, raw_call: RawCall, params: Params) -> Any:
         """Send the tag, and what was held back, and complete the upload."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 from support.fake_kms import KMS_KEY_ARN, FakeKms
 
@@ -167,6 +168,19 @@ def test_every_part_has_the_checksum_that_the_upload_demands(s3: StrictWorld, al
         upload.send(number, part, ChecksumAlgorithm=algorithm)
     upload.complete()
     assert stored_plaintext(s3) == DATA[: sum(sizes)]
+
+
+@pytest.mark.parametrize("config", ["when_supported", "when_required"])
+@pytest.mark.parametrize("asked", [{}, {"ChecksumAlgorithm": "CRC32"}, {"ChecksumAlgorithm": "SHA256"}], ids=str)
+def test_answers_for_all_parts_have_the_fields_of_boto3s(s3: StrictWorld, asked: dict[str, Any], config: str) -> None:
+    """A program that passes on each part's digest finds one for the last part, too, which was not sent yet."""
+    options = {"config": Config(request_checksum_calculation=config)}
+    answers = []
+    for client in (s3.plain_client(**options), s3.new_client(**options)):
+        upload = Upload(client, **asked)
+        answers.append([sorted(upload.send(n, DATA[:size], **asked)) for n, size in ((1, MIN_PART_BYTES), (2, 100))])
+        upload.complete()
+    assert answers[0] == answers[1]
 
 
 @pytest.mark.parametrize("sizes", [[MIN_PART_BYTES, 100], [MIN_PART_BYTES]], ids=str)
