@@ -9,29 +9,28 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import IO, Any
 
 from .ciphers import ContentKey, OnePiece
 from .envelope_store import CallOptions, Params, RawCall
-from .exceptions import DecryptionError, UnsupportedOperationError
+from .exceptions import DecryptionError, NotEncryptedError, UnsupportedOperationError
 from .ranges import ByteRange, parse_content_range
-from .reads import ObjectReader, check_same
+from .reads import ObjectReader, check_same, pinned
 from .streams import READ_BYTES
 
-# Returns the bytes of the ciphertext in a span.
+# Returns the bytes in a span.
 ReadSpan = Callable[[int, int], bytes]
 
 _READ_AHEAD_BYTES = 1024 * 1024
 
 
 class _ObjectFile(io.RawIOBase):
-    """The raw file under the buffer: every read decrypts from where it starts."""
+    """The raw file under the buffer: every read asks for what it needs."""
 
-    def __init__(self, key: ContentKey, length: int, read_span: ReadSpan, close: Callable[[], None]) -> None:
+    def __init__(self, length: int, read_span: ReadSpan, close: Callable[[], None] = lambda: None) -> None:
         super().__init__()
-        self._key = key
         self._length = length
         self._read_span = read_span
         self._close = close
@@ -63,16 +62,10 @@ class _ObjectFile(io.RawIOBase):
         return self._read_to(self._length)
 
     def _read_to(self, stop: int) -> bytes:
-        start, stop = self._position, min(stop, self._length)
-        if stop <= start:
-            return b""
-        ciphertext = self._read_span(start, stop)
-        if len(ciphertext) != stop - start:
-            raise DecryptionError
-        filter = OnePiece(self._key.ctr_filter(start), stop - start)
-        filter.update(ciphertext)
-        self._position = stop
-        return filter.finalize()
+        # Also nothing is read: that there is nothing is to be verified, too.
+        data = self._read_span(self._position, max(self._position, min(stop, self._length)))
+        self._position += len(data)
+        return data
 
     def close(self) -> None:
         if not self.closed:
@@ -81,28 +74,51 @@ class _ObjectFile(io.RawIOBase):
 
 
 def open_object(reader: ObjectReader, raw_call: RawCall, params: Params) -> io.BufferedReader:
-    """Return an encrypted object as a seekable binary file.
+    """Return an object as a seekable binary file.
 
     Raises:
-        UnsupportedOperationError: The object is legacy CBC and too long to be held in memory.
+        UnsupportedOperationError: The object is legacy CBC and too long to be held in memory, or the parameters select
+            a part.
         S3EncryptionClientError: As for get_object.
     """
+    if not params.keys().isdisjoint(("Range", "PartNumber")):
+        raise UnsupportedOperationError("A file is the whole object: seek and read, in place of Range and PartNumber.")
     call = CallOptions.taken_from(params)
     head = raw_call("HeadObject", dict(params))
-    envelope = reader.envelopes.find(raw_call, head.get("Metadata", {}), params, call)
-    ciphertext_length = head["ContentLength"]
-    length = envelope.suite.plaintext_length(ciphertext_length)
-    pinned = {**params, "IfMatch": head["ETag"]}
+    stored_length = head["ContentLength"]
+    ranges = _Ranges(raw_call, params, head)
+    try:
+        envelope = reader.envelopes.find(raw_call, head.get("Metadata", {}), params, call)
+    except NotEncryptedError:
+        if not reader.options.allow_plaintext_reads:
+            raise
+        return io.BufferedReader(_ObjectFile(stored_length, ranges.read_span), _READ_AHEAD_BYTES)
+    length = envelope.suite.plaintext_length(stored_length)
     if length is None:
-        return _cbc_file(reader, raw_call, pinned, call, ciphertext_length)
+        return _cbc_file(reader, raw_call, ranges.pinned, call, stored_length)
     key = reader.engine.open(envelope, call.encryption_context)
     if reader.options.enable_unauthenticated_ranges:
-        ranges = _Ranges(raw_call, pinned, ciphertext_length)
-        raw = _ObjectFile(key, length, ranges.read_span, lambda: None)
+        raw = _ObjectFile(length, _decrypted(key, ranges.read_span))
     else:
-        spool = _Spool(raw_call, pinned, key, ciphertext_length, reader.options.buffer_size)
-        raw = _ObjectFile(key, length, spool.read_span, spool.close)
+        spool = _Spool(raw_call, ranges.pinned, key, stored_length, reader.options.buffer_size)
+        raw = _ObjectFile(length, _decrypted(key, spool.read_span), spool.close)
     return io.BufferedReader(raw, _READ_AHEAD_BYTES)
+
+
+def _decrypted(key: ContentKey, read_span: ReadSpan) -> ReadSpan:
+    """Return what reads the plaintext of an object whose ciphertext is read so."""
+
+    def read(start: int, stop: int) -> bytes:
+        ciphertext = read_span(start, stop)
+        if len(ciphertext) != stop - start:
+            raise DecryptionError
+        if not ciphertext:
+            return b""
+        filter = OnePiece(key.ctr_filter(start), stop - start)
+        filter.update(ciphertext)
+        return filter.finalize()
+
+    return read
 
 
 class _Spool:
@@ -154,20 +170,23 @@ class _Spool:
 
 
 class _Ranges:
-    """The ciphertext of an object, fetched piece by piece, and never verified."""
+    """What S3 holds, fetched piece by piece, and never verified."""
 
-    def __init__(self, raw_call: RawCall, params: Params, ciphertext_length: int) -> None:
+    def __init__(self, raw_call: RawCall, params: Params, head: Mapping[str, Any]) -> None:
         self._raw_call = raw_call
-        self._params = params
-        self._ciphertext_length = ciphertext_length
+        self._length = head["ContentLength"]
+        self._etag = head.get("ETag")
+        self.pinned = pinned(params, self._etag)
 
     def read_span(self, start: int, stop: int) -> bytes:
-        """Return a span of the ciphertext."""
-        answer = self._raw_call("GetObject", {**self._params, "Range": str(ByteRange(start, stop))})
-        response = check_same(answer, self._params["IfMatch"])
+        """Return a span of it."""
+        if start == stop:
+            return b""
+        answer = self._raw_call("GetObject", {**self.pinned, "Range": str(ByteRange(start, stop))})
+        response = check_same(answer, self._etag)
         with closing(response["Body"]) as body:
             received = parse_content_range(response.get("ContentRange"))
-            if received != (start, stop, self._ciphertext_length):
+            if received != (start, stop, self._length):
                 raise DecryptionError
             return bytes(body.read())
 

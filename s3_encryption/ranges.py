@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 from .algorithms import BLOCK_BYTES
 
-# More digits than any object's length has; a longer number is treated as S3 does, as a malformed header.
-_NUMBER = "[0-9]{1,18}"
+# As many digits as the limits of other systems have, by which "to the end" is said: 2^63 - 1, 2^64 - 1.
+_NUMBER = "[0-9]{1,20}"
+# Longer than any object. A range that goes beyond it goes to the end: servers may not know larger numbers.
+_BEYOND_EVERY_OBJECT = 2**62
 _RANGE = re.compile(rf"bytes=(?:({_NUMBER})-({_NUMBER})?|-({_NUMBER}))")
 _CONTENT_RANGE = re.compile(rf"bytes ({_NUMBER})-({_NUMBER})/({_NUMBER})")
 
@@ -60,9 +62,9 @@ def parse_range(header: object) -> ByteRange | None:
         return None
     first, last, suffix = match.groups()
     if suffix is not None:
-        return ByteRange(suffix=int(suffix))
+        return ByteRange(suffix=min(int(suffix), _BEYOND_EVERY_OBJECT))
     start = int(first)
-    stop = None if last is None else int(last) + 1
+    stop = None if last is None or int(last) >= _BEYOND_EVERY_OBJECT else int(last) + 1
     return None if stop is not None and stop <= start else ByteRange(start, stop)
 
 

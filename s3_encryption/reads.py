@@ -256,8 +256,8 @@ class _Get:
 
     def again(self, span: ByteRange) -> dict[str, Any]:
         """Return the answer for another range of the very same object."""
-        params = {**self.params, "Range": str(span), "IfMatch": self.response["ETag"]}
-        return check_same(self.raw_call("GetObject", params), self.response["ETag"])
+        etag = self.response.get("ETag")
+        return check_same(self.raw_call("GetObject", {**pinned(self.params, etag), "Range": str(span)}), etag)
 
     def as_requested(self) -> dict[str, Any]:
         """Return the answer to the request as the caller made it: for a plaintext object, whose range was widened."""
@@ -342,7 +342,12 @@ class _Window:
         return kept
 
 
-def check_same(response: dict[str, Any], etag: str) -> dict[str, Any]:
+def pinned(params: Params, etag: str | None) -> Params:
+    """Return the parameters of a request about the object with an ETag; not every server has them."""
+    return params if etag is None else {**params, "IfMatch": etag}
+
+
+def check_same(response: dict[str, Any], etag: str | None) -> dict[str, Any]:
     """Return an answer about the object with an ETag, which was asked for by If-Match.
 
     Raises:

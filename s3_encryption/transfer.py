@@ -13,7 +13,7 @@ import stat
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,12 +23,14 @@ import boto3.exceptions
 import s3transfer.exceptions
 from boto3.s3.transfer import ProgressCallbackInvoker, TransferConfig, create_transfer_manager
 from botocore.exceptions import ClientError
+from s3transfer.compat import seekable
 from s3transfer.exceptions import RetriesExceededError
 from s3transfer.manager import TransferManager
 from s3transfer.subscribers import BaseSubscriber
 from s3transfer.utils import S3_RETRYABLE_DOWNLOAD_ERRORS
 
 from .ciphers import Buffer, ContentKey
+from .envelope import Envelope
 from .envelope_store import CallOptions, Params, error_code
 from .exceptions import NotEncryptedError
 from .parts import PartsDecryptor
@@ -91,12 +93,12 @@ class Download:
         """Download into a file. Its name appears, or its old content goes, only when the whole object was verified."""
         if not isinstance(filename, (str, os.PathLike)):
             raise ValueError("Filename must be a string or a path-like object")
-        path = Path(os.fspath(filename))
-        if path.exists() and not path.is_file():
-            with path.open("wb") as device:
+        name = os.fspath(filename)
+        if os.path.exists(name) and not os.path.isfile(name):
+            with contextlib.closing(_LateFile(name)) as device:
                 self.into_fileobj(device)
             return
-        with _new_file(path) as file:
+        with _new_file(name) as file:
             try:
                 self._run(file, writes_unverified=True)
             except RetriesExceededError as error:
@@ -104,7 +106,7 @@ class Download:
                 raise boto3.exceptions.RetriesExceededError(error.last_exception) from error
 
     def into_fileobj(self, fileobj: Any) -> None:
-        """Download into a file-like object, which gets verified bytes only."""
+        """Download into a file-like object, from its start if it can seek; it gets verified bytes only."""
         if not callable(getattr(fileobj, "write", None)):
             raise ValueError("Fileobj must implement write")
         self._run(fileobj, writes_unverified=False)
@@ -112,69 +114,79 @@ class Download:
     def _run(self, sink: Any, *, writes_unverified: bool) -> None:
         self._check_arguments()
         head = self.inner.head_object(**self.target, **self.extra_args)
-        is_large = head["ContentLength"] >= self.config.multipart_threshold
-        key = self._content_key(head) if is_large else None
-        if key is None or not key.suite.authenticated:
-            self._at_once(sink, head)
+        # Only s3transfer keeps to a bandwidth.
+        is_large = self.config.max_bandwidth or head["ContentLength"] >= self.config.multipart_threshold
+        envelope = self._envelope(head) if is_large else None
+        if is_large and envelope is None:
+            self._fetch_ranges(sink, head, head["ContentLength"])
+        elif envelope is None or not envelope.suite.authenticated:
+            _write_all(sink, self._released(), self.callback)
         elif writes_unverified:
-            self._fetch(head, key, plaintext_to=sink)
+            self._fetch(head, self._content_key(envelope), plaintext_to=sink)
         else:
-            self._verified(sink, head, key)
+            _write_all(sink, self._verified(head, self._content_key(envelope)))
 
-    def _at_once(self, sink: Any, head: Mapping[str, Any]) -> None:
-        """Download by one get_object, as often as s3transfer would: it decides, as always, what may be released."""
+    def _released(self) -> Iterator[bytes]:
+        """Yield what one get_object releases; ask again, as often as s3transfer does, for what broke off."""
+        count = 0
+        pin: dict[str, str] = {}
         for _ in range(self.config.num_download_attempts):
-            progress = _Progress(self.callback)
+            skip = count
             try:
-                self._get_object(sink, head, progress)
+                response = self.client.get_object(**self.target, **{**self.extra_args, **pin})
+                with contextlib.closing(response["Body"]) as body:
+                    # What follows another time must be of the same object.
+                    pin = {"IfMatch": response["ETag"]} if "ETag" in response else {}
+                    while piece := body.read(READ_BYTES):
+                        rest = piece[skip:]
+                        skip -= len(piece) - len(rest)
+                        count += len(rest)
+                        yield rest
+                return
             except S3_RETRYABLE_DOWNLOAD_ERRORS as error:
-                if progress.started:
-                    # What is written can't be taken back.
+                if count and not pin:
                     raise
                 failure = error
             except ClientError as error:
-                if error_code(error) != "PreconditionFailed" or _DOWNLOAD_FAILED is None:
+                if not pin or error_code(error) != "PreconditionFailed" or _DOWNLOAD_FAILED is None:
                     raise
                 # In s3transfer's words, which large downloads have from itself.
                 raise _DOWNLOAD_FAILED(
                     f'Contents of stored object "{self.target["Key"]}" in bucket "{self.target["Bucket"]}" '
                     "did not match expected ETag."
                 ) from error
-            else:
-                return
         raise RetriesExceededError(failure)
 
-    def _get_object(self, sink: Any, head: Mapping[str, Any], progress: _Progress) -> None:
-        body = self.client.get_object(**self.target, **{**self.extra_args, "IfMatch": head["ETag"]})["Body"]
-        with contextlib.closing(body):
-            while piece := body.read(READ_BYTES):
-                sink.write(piece)
-                progress.add(len(piece))
-
-    def _content_key(self, head: Mapping[str, Any]) -> ContentKey | None:
-        """Return the object's content key; None for a plaintext object, which get_object accepts or refuses."""
+    def _call(self) -> tuple[Params, CallOptions]:
         params = {**self.target, **self.extra_args, **self.call_params}
-        call = CallOptions.taken_from(params)
-        raw_call = self.inner._make_api_call
+        return params, CallOptions.taken_from(params)
+
+    def _envelope(self, head: Mapping[str, Any]) -> Envelope | None:
+        """Return the object's envelope; None for a plaintext object that may be read."""
+        params, call = self._call()
         try:
-            envelope = self.reader.envelopes.find(raw_call, head.get("Metadata", {}), params, call)
+            return self.reader.envelopes.find(self.inner._make_api_call, head.get("Metadata", {}), params, call)
         except NotEncryptedError:
+            if not self.reader.options.allow_plaintext_reads:
+                raise
             return None
+
+    def _content_key(self, envelope: Envelope) -> ContentKey:
+        _, call = self._call()
         return self.reader.engine.open(envelope, call.encryption_context)
 
-    def _verified(self, sink: Any, head: Mapping[str, Any], key: ContentKey) -> None:
-        """Fetch the object in ranges and write it when it is verified: from memory, or from a spool of ciphertext."""
+    def _verified(self, head: Mapping[str, Any], key: ContentKey) -> Iterator[Buffer]:
+        """Fetch the object in ranges, and yield it when it is verified: from memory, or from a spool of ciphertext."""
         if head["ContentLength"] <= self.reader.options.buffer_size:
             held = io.BytesIO()
             self._fetch(head, key, plaintext_to=held)
-            sink.write(held.getvalue())
+            yield held.getvalue()
             return
         with tempfile.TemporaryFile() as spool:
             self._fetch(head, key, ciphertext_to=spool)
             spool.seek(0)
             # What comes from the spool is verified once more.
-            for piece in filtered(iter(lambda: spool.read(READ_BYTES), b""), key.decryptor(release_unverified=True)):
-                sink.write(bytes(piece))
+            yield from filtered(iter(lambda: spool.read(READ_BYTES), b""), key.decryptor(release_unverified=True))
 
     def _fetch(
         self,
@@ -193,14 +205,14 @@ class Download:
                 _write_at(ciphertext_to, offset, data)
             parts.update(offset, data)
 
-        self._fetch_ranges(_Sink(take), head, key)
+        self._fetch_ranges(_Sink(take), head, key.suite.plaintext_length(head["ContentLength"]) or 0)
         parts.verify()
 
-    def _fetch_ranges(self, sink: _Sink, head: Mapping[str, Any], key: ContentKey) -> None:
-        subscribers: list[Any] = [_KnownObject(head["ContentLength"], head["ETag"])]
+    def _fetch_ranges(self, sink: Any, head: Mapping[str, Any], plaintext_length: int) -> None:
+        """Let s3transfer fetch the object as it is stored."""
+        subscribers: list[Any] = [_KnownObject(head["ContentLength"], head.get("ETag"))]
         if self.callback is not None:
-            plaintext_length = key.suite.plaintext_length(head["ContentLength"])
-            subscribers.append(ProgressCallbackInvoker(_Clamped(self.callback, plaintext_length or 0)))
+            subscribers.append(ProgressCallbackInvoker(_Clamped(self.callback, plaintext_length)))
         with create_transfer_manager(self.inner, _adapted(self.config)) as manager:
             future = manager.download(
                 self.target["Bucket"],
@@ -224,18 +236,23 @@ class Download:
                 raise ValueError(f"Invalid extra_args key '{name}', must be one of: {', '.join(allowed)}")
 
 
-class _Progress:
-    """Tells a callback of what was written, and remembers whether anything was."""
+class _LateFile:
+    """A file that is opened when it is first written to: to open a named pipe waits for its reader."""
 
-    def __init__(self, callback: Callable[[int], Any] | None) -> None:
-        self._callback = callback
-        self.started = False
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._file: IO[bytes] | None = None
 
-    def add(self, size: int) -> None:
-        """Count bytes that were written."""
-        self.started = True
-        if self._callback is not None:
-            self._callback(size)
+    def write(self, data: Buffer) -> None:
+        """Write a piece."""
+        if self._file is None:
+            self._file = open(self._name, "wb")  # noqa: SIM115 - closed by close
+        self._file.write(data)
+
+    def close(self) -> None:
+        """Close the file, if it was opened."""
+        if self._file is not None:
+            self._file.close()
 
 
 class _Sink:
@@ -257,6 +274,16 @@ class _Sink:
         self._take(self._offset, data)
 
 
+def _write_all(sink: Any, pieces: Iterable[Buffer], callback: Callable[[int], Any] | None = None) -> None:
+    """Write pieces one behind the other, at the start of what can seek, as s3transfer does."""
+    for number, piece in enumerate(pieces):
+        if number == 0 and seekable(sink):
+            sink.seek(0)
+        sink.write(bytes(piece))
+        if callback is not None:
+            callback(len(piece))
+
+
 def _write_at(file: IO[bytes], position: int, data: Buffer) -> None:
     file.seek(position)
     for start in range(0, len(data), _WRITE_BYTES):
@@ -266,7 +293,7 @@ def _write_at(file: IO[bytes], position: int, data: Buffer) -> None:
 class _KnownObject(BaseSubscriber):  # type: ignore[misc]
     """Tells s3transfer size and ETag, so that it need not ask, and every range is of the same object."""
 
-    def __init__(self, size: int, etag: str) -> None:
+    def __init__(self, size: int, etag: str | None) -> None:
         self._size = size
         self._etag = etag
 
@@ -274,7 +301,7 @@ class _KnownObject(BaseSubscriber):  # type: ignore[misc]
         future.meta.provide_transfer_size(self._size)
         # An s3transfer that knows no ETags sends no If-Match; a mixture of two objects then fails by its tag.
         provide_etag = getattr(future.meta, "provide_object_etag", None)
-        if provide_etag is not None:
+        if provide_etag is not None and self._etag is not None:
             provide_etag(self._etag)
 
 
@@ -298,21 +325,30 @@ class _Clamped:
 
 
 @contextlib.contextmanager
-def _new_file(path: Path) -> Iterator[IO[bytes]]:
+def _new_file(name: str) -> Iterator[IO[bytes]]:
     """Yield a file that gets its name at the end, if all went well; until then nobody else may read it."""
     ending = f".{uuid.uuid4().hex[:8]}"
     room = _MAX_NAME_BYTES - len(ending)
-    temporary = path.with_name(os.fsdecode(os.fsencode(path.name)[:room]) + ending)
+    # Not Path.with_name, to which a file's name and a folder's are the same.
+    folder, last = os.path.split(name)
+    temporary = Path(folder, os.fsdecode(os.fsencode(last)[:room]) + ending)
     try:
         with temporary.open("xb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            temporary.chmod(0o600)
+            _set_mode(temporary, 0o600)
             yield file
-        temporary.chmod(mode)
-        temporary.replace(path)
+        _set_mode(temporary, mode)
+        temporary.replace(name)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(NotADirectoryError):
+            temporary.unlink(missing_ok=True)
         raise
+
+
+def _set_mode(path: Path, mode: int) -> None:
+    # Some mounted file systems have no modes.
+    with contextlib.suppress(OSError):
+        path.chmod(mode)
 
 
 def _adapted(config: TransferConfig) -> TransferConfig:

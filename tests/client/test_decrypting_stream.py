@@ -6,11 +6,13 @@ import gc
 import io
 import random
 import threading
+import weakref
 from typing import Any
 
 import pytest
 from support.content_keys import content_key
 
+from s3_encryption import CipherStateError
 from s3_encryption.streams import DecryptingStream
 
 MIB = 2**20
@@ -96,3 +98,54 @@ def test_garbage_collector_does_not_wait_for_the_second_thread() -> None:
     for thread in set(threading.enumerate()) - before:
         thread.join(5)
         assert not thread.is_alive()
+
+
+def test_second_thread_that_reads_at_the_same_time_is_refused() -> None:
+    """Two readers would each get an unknown part; the first one goes on."""
+    filter = SlowFilter()
+    stream = stream_through(filter)
+    stream.read(1)
+    assert filter.working.wait(5)
+    first = threading.Thread(target=stream.read, args=(SIZE,))
+    first.start()
+    # It waits for the filter, as soon as it has read what is there.
+    while stream._in_use.acquire(blocking=False):
+        stream._in_use.release()
+    with pytest.raises(CipherStateError, match="two threads"):
+        stream.read(1)
+    filter.go_on.set()
+    first.join(10)
+    assert stream.tell() == SIZE
+    assert stream.read(1) == b""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"release_unverified": True, "buffer_size": MIB}, {"release_unverified": False, "buffer_size": MIB}],
+    ids=["delayed", "spool"],
+)
+def test_half_read_body_goes_when_it_is_dropped(options: dict[str, Any]) -> None:
+    """Its thread, its temporary file and its connection don't wait for the garbage collector."""
+    body = KEY.encrypt(DATA)
+    source, before = io.BytesIO(body), set(threading.enumerate())
+    stream = DecryptingStream(
+        source,
+        lambda release: KEY.decryptor(release_unverified=release, ciphertext_length=len(body)),
+        ciphertext_length=len(body),
+        on_error=lambda error: None,
+        **options,
+    )
+    assert stream.read(10) == DATA[:10]
+    threads = set(threading.enumerate()) - before
+    assert threads
+    gone = weakref.ref(stream)
+    gc.disable()
+    try:
+        del stream
+        assert gone() is None
+        assert source.closed
+        for thread in threads:
+            thread.join(10)
+            assert not thread.is_alive()
+    finally:
+        gc.enable()

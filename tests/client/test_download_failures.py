@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import re
 import stat
 from collections.abc import Callable, Iterator
@@ -222,15 +223,107 @@ def test_dl_07_rg_10_object_that_is_replaced_between_ranges_is_refused(s3: Stric
     assert_untouched(target)
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_object_that_is_replaced_after_the_head_is_refused(s3: StrictWorld, target: Path, size: int) -> None:
-    """What was said of the object must be true of what is downloaded."""
-    client = stored(s3, size)
-    client.put_object(**s3.object_at("other"), Body=DATA[: size + 5])
+def test_large_object_that_is_replaced_after_the_head_is_refused(s3: StrictWorld, target: Path) -> None:
+    """What was said of the object must be true of all its ranges."""
+    client = stored(s3, 20 * MIB)
+    client.put_object(**s3.object_at("other"), Body=DATA[: 20 * MIB + 5])
     replaced_during(s3, "HEAD")
     with pytest.raises((ClientError, S3DownloadFailedError)):
         client.download_file(s3.bucket, KEY, str(target))
     assert_untouched(target)
+
+
+def test_small_object_that_is_replaced_after_the_head_comes_as_it_is_now(s3: StrictWorld, target: Path) -> None:
+    """It comes by one request, as in boto3: whole, and of one version."""
+    client = stored(s3, 1000)
+    client.put_object(**s3.object_at("other"), Body=DATA[:1005])
+    replaced_during(s3, "HEAD")
+    client.download_file(s3.bucket, KEY, str(target))
+    assert target.read_bytes() == DATA[:1005]
+
+
+# --- the target -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("error", [TimeoutError, BrokenPipeError, ConnectionResetError])
+def test_error_of_the_target_is_not_taken_for_one_of_the_network(
+    s3: StrictWorld, size: int, error: type[Exception]
+) -> None:
+    """A target that fails, in a way in which networks fail too, gets nothing twice, and its error is raised."""
+    client, writes = stored(s3, size), list[int]()
+
+    class Failing:
+        def write(self, data: bytes) -> int:
+            writes.append(len(data))
+            raise error("of the target")
+
+    with pytest.raises(error, match="of the target"):
+        client.download_fileobj(s3.bucket, KEY, Failing())
+    assert len(writes) == 1
+
+
+@pytest.mark.parametrize("name", ["file/", "file/.", "new/", "file/deeper"])
+def test_name_that_is_no_files_is_refused_as_by_boto3(s3: StrictWorld, tmp_path: Path, name: str) -> None:
+    """A slash at the end means a folder: a file of that name is neither overwritten nor made."""
+    (tmp_path / "file").write_bytes(EXISTING)
+    client, errors = stored(s3, 1000), list[type[Exception]]()
+    for reader in (s3.plain, client):
+        with pytest.raises((NotADirectoryError, FileNotFoundError)) as caught:
+            reader.download_file(s3.bucket, KEY, f"{tmp_path}/{name}")
+        errors.append(caught.type)
+    assert errors[0] == errors[1]
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_bytes() == EXISTING
+
+
+def test_file_system_without_modes_takes_downloads(
+    s3: StrictWorld, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some mounts refuse to set modes; that is no reason to refuse the download."""
+    client = stored(s3, 1000)
+
+    def refuse(path: Path, mode: int) -> None:
+        raise PermissionError("no modes here")
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    client.download_file(s3.bucket, KEY, str(target))
+    assert target.read_bytes() == DATA[:1000]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_named_pipe_is_not_waited_for_before_the_object_is_there(s3: StrictWorld, tmp_path: Path) -> None:
+    """To open a pipe waits for its reader: a missing object is said to be missing first."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ClientError, match="Not Found"):
+        s3.client().download_file(s3.bucket, "missing", str(tmp_path / "pipe"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"enable_delayed_authentication": True}, {"allow_plaintext_reads": True}],
+    ids=["delayed", "plaintext"],
+)
+@ways
+def test_broken_connection_is_repaired_also_after_bytes_were_written(
+    s3: StrictWorld, target: Path, way: str, options: dict[str, Any]
+) -> None:
+    """What was released already is not written again; it must come from the same object."""
+    client, progress, size = s3.client(**options), list[int](), 3 * MIB
+    writer = s3.plain if "allow_plaintext_reads" in options else client
+    writer.put_object(**s3.object_at(), Body=DATA[:size])
+    if writer is s3.plain:
+        # The first request after the object's own is for an instruction file.
+        s3.server.script(cut_body(2 * MIB), method="GET", path_end=KEY, times=1)
+    else:
+        s3.server.script(cut_body(2 * MIB), method="GET", times=2)
+    s3.forget()
+    assert download(client, s3, way, target, Callback=progress.append) == DATA[:size]
+    assert sum(progress) == size
+    pins = [request.headers.get("if-match") for request in s3.server.of("GET") if request.path.endswith(KEY)]
+    assert pins[0] is None
+    assert None not in pins[1:]
+    assert len(pins) > 1
 
 
 # --- the network ------------------------------------------------------------------------------------------------------

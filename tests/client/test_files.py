@@ -6,11 +6,12 @@ import io
 import random
 import tarfile
 import zipfile
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from support.fake_kms import FakeKms
-from support.servers import changed_headers
+from support.servers import WITHOUT_ETAG, changed_headers
 
 from s3_encryption import (
     AesKeyring,
@@ -18,10 +19,11 @@ from s3_encryption import (
     DecryptionError,
     KmsKeyring,
     LegacyWriteWarning,
+    NotEncryptedError,
     UnsupportedOperationError,
 )
 
-from .worlds import StrictWorld
+from .worlds import KEY, StrictWorld
 
 DATA = random.Random(11).randbytes(3 * 1024 * 1024 + 17)
 KMS_KEY_ARN = "arn:aws:kms:us-east-1:111122223333:key/0d990263-018e-4065-a703-eff731de951e"
@@ -105,6 +107,54 @@ def test_length_that_the_head_forges_is_no_length(s3: StrictWorld, mode: str, by
     s3.server.script(forged, method="HEAD", path_end="name.txt")
     with client.open(**s3.object_at()) as file, pytest.raises((DecryptionError, client.exceptions.ClientError)):
         file.read()
+
+
+@pytest.mark.parametrize("mode", ["verified", "verified-on-disk"])
+@pytest.mark.parametrize("place", [0, 2000])
+@pytest.mark.parametrize("kept", [16, 116])
+def test_cut_object_is_never_an_empty_file(s3: StrictWorld, mode: str, kept: int, place: int) -> None:
+    """Also that there is nothing to read is said after verification only."""
+    client = stored(s3, "V2", mode, DATA[:3000])
+    path = f"/{s3.bucket}/{KEY}"
+    s3.server.objects[path] = replace(s3.server.objects[path], body=s3.body_stored()[:kept], checksums={})
+    with client.open(**s3.object_at()) as file:
+        file.seek(place)
+        with pytest.raises(DecryptionError):
+            file.read()
+
+
+def test_plaintext_object_opens_where_it_may_be_read(s3: StrictWorld) -> None:
+    """With ``allow_plaintext_reads`` a file of what is stored is opened, and only what is read is fetched."""
+    s3.plain.put_object(**s3.object_at(), Body=DATA)
+    with pytest.raises(NotEncryptedError, match="allow_plaintext_reads"):
+        s3.client().open(**s3.object_at())
+    with s3.client(allow_plaintext_reads=True).open(**s3.object_at()) as file:
+        file.seek(-10, io.SEEK_END)
+        assert file.read() == DATA[-10:]
+        file.seek(5)
+        assert file.read(7) == DATA[5:12]
+        file.seek(0)
+        assert file.read() == DATA
+
+
+@pytest.mark.parametrize("argument", [{"Range": "bytes=0-9"}, {"PartNumber": 1}])
+def test_part_of_an_object_is_not_opened(s3: StrictWorld, argument: dict[str, Any]) -> None:
+    """A file is the whole object; what selects a part is refused before anything is sent."""
+    client = stored(s3, "V2", "ranges")
+    s3.forget()
+    with pytest.raises(UnsupportedOperationError, match="seek"):
+        client.open(**s3.object_at(), **argument)
+    assert s3.requests == []
+
+
+@modes
+def test_server_without_etags_serves_files(s3: StrictWorld, mode: str) -> None:
+    """Then nothing pins the object but its length, and its tag where it is verified."""
+    client = stored(s3, "V2", mode)
+    s3.server.script(WITHOUT_ETAG, method="HEAD")
+    s3.server.script(WITHOUT_ETAG, method="GET", times=10)
+    with client.open(**s3.object_at()) as file:
+        assert file.read() == DATA
 
 
 @modes

@@ -157,6 +157,11 @@ def changed_headers(**headers: str) -> Fault:
     return Fault(lambda answer: replace(answer, headers={**answer.headers, **changes}))
 
 
+def _without_etag(answer: Answer) -> Answer:
+    return replace(answer, headers={name: text for name, text in answer.headers.items() if name.lower() != "etag"})
+
+
+WITHOUT_ETAG = Fault(_without_etag)
 # Uses up one turn of a script, so that a later request meets the next fault.
 NO_FAULT = Fault(lambda answer: answer)
 HANG_UP = Fault(lambda answer: replace(answer, hang_up=True), carried_out=False)
