@@ -49,9 +49,10 @@ def _md5() -> Any:
     return hashlib.md5(usedforsecurity=False)
 
 
-# The parameters by which a caller declares a digest of the body, and the algorithm that S3 is then asked to use.
-_DIGESTS: dict[str, tuple[Callable[[], Any], str]] = {
-    "ContentMD5": (_md5, "CRC32"),
+# The parameters by which a caller declares a digest of the body, and the algorithm that S3 is then asked to use: by
+# default none for Content-MD5, which servers understand that know no other checksum.
+_DIGESTS: dict[str, tuple[Callable[[], Any], str | None]] = {
+    "ContentMD5": (_md5, None),
     "ChecksumCRC32": (Crc32, "CRC32"),
     "ChecksumSHA1": (lambda: hashlib.sha1(usedforsecurity=False), "SHA1"),
     "ChecksumSHA256": (hashlib.sha256, "SHA256"),
@@ -62,9 +63,8 @@ _DIGESTS: dict[str, tuple[Callable[[], Any], str]] = {
 _NOT_DIGESTS = frozenset({"ChecksumAlgorithm", "ChecksumMode", "ChecksumType"})
 
 
-def checksum_fields(algorithm: str | None, blocks: Iterable[Buffer]) -> dict[str, str]:
-    """Return what S3 answers with for such a body and checksum; nothing where the checksum can't be computed here."""
-    name = f"Checksum{algorithm}"
+def digest_field(name: str, blocks: Iterable[Buffer]) -> dict[str, str]:
+    """Return a digest of some bytes as the parameter of its name; nothing where it can't be computed here."""
     if name not in _DIGESTS:
         return {}
     digest = _DIGESTS[name][0]()
@@ -90,6 +90,8 @@ def take_declared(params: dict[str, Any]) -> Declared:
             )
         digests[name] = params.pop(name)
         algorithm = _DIGESTS[name][1]
+        if algorithm is None:
+            continue
         if name == f"Checksum{params.get('ChecksumAlgorithm', algorithm)}":
             params["ChecksumAlgorithm"] = algorithm
         params.setdefault("ChecksumAlgorithm", algorithm)

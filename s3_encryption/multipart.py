@@ -22,7 +22,7 @@ from typing import IO, Any
 from .algorithms import GCM_MAX_PLAINTEXT_BYTES
 from .bodies import BLOCK_BYTES, EncryptingReader, SmallBody, Source, check_length, encrypted_in_spool
 from .ciphers import ContentKey
-from .declared import check_whole, checksum_fields, declares_digest, take_declared
+from .declared import check_whole, declares_digest, digest_field, take_declared
 from .engine import Engine
 from .envelope_store import CallOptions, EnvelopeStore, Params, RawCall, StoredEnvelope
 from .exceptions import (
@@ -276,8 +276,12 @@ class MultipartUploads:
         except BaseException:
             spool.close()
             raise
+        return self._hold(upload, part, spool)
+
+    def _hold(self, upload: _Upload, part: _Part, spool: IO[bytes]) -> Any:
+        """Hold a part back, and return what S3 might say of it."""
         asked = {**part.params, **_checksum(upload)}.get("ChecksumAlgorithm", self._default_checksum)
-        checksum = checksum_fields(asked, iter(lambda: spool.read(BLOCK_BYTES), b""))
+        checksum = digest_field(f"Checksum{asked}", iter(lambda: spool.read(BLOCK_BYTES), b""))
         if part.held is not None:
             part.held.close()
         part.held = spool
@@ -318,12 +322,12 @@ class MultipartUploads:
                     part.held.write(tag)
                 part.held.seek(0)
                 part.sent = raw_call("UploadPart", {**part.params, **_checksum(upload), "Body": part.held})
-        entries = [_as_sent(number, upload.parts[number].sent) for number in sorted(upload.parts)]
+        sent = {number: upload.parts[number].sent for number in sorted(upload.parts)}
         if last.held is None:
             number = last.number + 1
             tag_part = {**last.params, **_checksum(upload), "PartNumber": number, "Body": SmallBody(tag)}
-            entries.append(_as_sent(number, raw_call("UploadPart", tag_part)))
-        return entries
+            sent[number] = raw_call("UploadPart", tag_part)
+        return [_as_sent(number, answer, upload) for number, answer in sent.items()]
 
     def abort_multipart_upload(self, raw_call: RawCall, params: Params) -> Any:
         """Abort an upload, and forget its key."""
@@ -385,10 +389,12 @@ def _check_parts(upload: _Upload, given: list[dict[str, Any]]) -> None:
             raise UnsupportedOperationError(f"Part {part.number} is not uploaded, or its ETag is not the one returned.")
 
 
-def _as_sent(number: int, sent: Mapping[str, Any] | None) -> dict[str, Any]:
+def _as_sent(number: int, sent: Mapping[str, Any] | None, upload: _Upload) -> dict[str, Any]:
     """Return the entry for a part as S3 has it; a caller knows other ETags and digests."""
     assert sent is not None  # everything was sent before
-    return {"PartNumber": number, "ETag": sent["ETag"], **{n: v for n, v in sent.items() if declares_digest(n)}}
+    # Other digests than the upload was created for have no place there, as boto3's own transfers have it.
+    names = ("ETag", f"Checksum{upload.params.get('ChecksumAlgorithm')}")
+    return {"PartNumber": number, **{name: sent[name] for name in names if name in sent}}
 
 
 def _aborted() -> UnsupportedOperationError:

@@ -8,7 +8,7 @@ from typing import Any
 
 from .bodies import EncryptingReader, SmallBody, Source, check_length, encrypted_in_spool
 from .ciphers import ContentKey
-from .declared import Declared, crc32_of, take_declared
+from .declared import Declared, crc32_of, digest_field, take_declared
 from .engine import Engine
 from .envelope_store import CallOptions, EnvelopeStore, Params, RawCall
 from .exceptions import UnsupportedOperationError
@@ -47,22 +47,27 @@ class ObjectWriter:
         stored = self.envelopes.to_store(sealed.envelope, params, call)
         params["Metadata"] = stored.metadata
         if small is not None:
-            response = raw_call("PutObject", {**params, **self._small_body(sealed.content_key, small, params)})
+            response = raw_call(
+                "PutObject", {**params, **self._small_body(sealed.content_key, small, params, declared)}
+            )
         else:
             with _large_body(source, sealed.content_key, declared) as body:
                 response = raw_call("PutObject", {**params, "Body": body})
         self.envelopes.put_instruction_file(raw_call, stored, params)
         return response
 
-    def _small_body(self, key: ContentKey, plaintext: bytes, params: Params) -> Params:
+    def _small_body(self, key: ContentKey, plaintext: bytes, params: Params, declared: Declared) -> Params:
         """Return the parameters of a body that is encrypted at once.
 
         Its checksum goes into a header: botocore would put it behind the body, in chunks.
         """
         body = key.encrypt(plaintext)
         algorithm = params.get("ChecksumAlgorithm", "CRC32" if self.adds_crc32 else None)
-        crc32 = {"ChecksumCRC32": crc32_of(body)} if algorithm == "CRC32" else {}
-        return {"Body": SmallBody(body), **crc32}
+        if algorithm == "CRC32":
+            return {"Body": SmallBody(body), "ChecksumCRC32": crc32_of(body)}
+        if algorithm is None and "ContentMD5" in declared.digests:
+            return {"Body": SmallBody(body), **digest_field("ContentMD5", [body])}
+        return {"Body": SmallBody(body)}
 
 
 def _large_body(source: Source, key: ContentKey, declared: Declared) -> contextlib.AbstractContextManager[Any]:

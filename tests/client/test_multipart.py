@@ -170,6 +170,33 @@ def test_every_part_has_the_checksum_that_the_upload_demands(s3: StrictWorld, al
     assert stored_plaintext(s3) == DATA[: sum(sizes)]
 
 
+@pytest.mark.parametrize("sizes", [[MIN_PART_BYTES, 100], [MIN_PART_BYTES]], ids=str)
+@pytest.mark.parametrize("algorithm", [None, "CRC32", "SHA256"])
+def test_digests_are_listed_where_the_upload_was_created_for_them(
+    s3: StrictWorld, algorithm: str | None, sizes: list[int]
+) -> None:
+    """In other uploads nobody asked S3 to compare them, and boto3 lists none."""
+    asked: dict[str, Any] = {"ChecksumAlgorithm": algorithm} if algorithm else {}
+    upload = Upload(s3.client(), **asked)
+    for number, part in enumerate(cut(*sizes), start=1):
+        upload.send(number, part, **asked)
+    upload.complete()
+    listed = s3.server.of("POST")[-1].body
+    assert listed.count(b"<Checksum") == (2 if algorithm else 0)
+    assert listed.count(f"<Checksum{algorithm}>".encode()) == (2 if algorithm else 0)
+
+
+def test_content_md5_of_a_part_brings_no_other_checksum_where_none_is_wanted(wire: StrictWorld) -> None:
+    """With when_required, for servers that know Content-MD5 only, no part has a checksum that they might not know."""
+    upload = Upload(wire.new_client(config=Config(request_checksum_calculation="when_required")))
+    for number, part in enumerate(cut(MIN_PART_BYTES, 100), start=1):
+        md5 = base64.b64encode(hashlib.md5(part, usedforsecurity=False).digest()).decode()
+        upload.send(number, part, ContentMD5=md5)
+    upload.complete()
+    for request in wire.server.of("PUT"):
+        assert not any("checksum" in name for name in {**request.headers, **request.trailers})
+
+
 @pytest.mark.parametrize("config", ["when_supported", "when_required"])
 @pytest.mark.parametrize("asked", [{}, {"ChecksumAlgorithm": "CRC32"}, {"ChecksumAlgorithm": "SHA256"}], ids=str)
 def test_answers_for_all_parts_have_the_fields_of_boto3s(s3: StrictWorld, asked: dict[str, Any], config: str) -> None:
