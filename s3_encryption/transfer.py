@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import hashlib
 import io
 import os
 import stat
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,12 +28,12 @@ from s3transfer.compat import seekable
 from s3transfer.exceptions import RetriesExceededError
 from s3transfer.manager import TransferManager
 from s3transfer.subscribers import BaseSubscriber
-from s3transfer.utils import S3_RETRYABLE_DOWNLOAD_ERRORS
+from s3transfer.utils import S3_RETRYABLE_DOWNLOAD_ERRORS, OSUtils
 
 from .ciphers import Buffer, ContentKey
 from .envelope import Envelope
 from .envelope_store import CallOptions, Params, error_code
-from .exceptions import NotEncryptedError
+from .exceptions import DecryptionError, NotEncryptedError
 from .parts import PartsDecryptor
 from .reads import ObjectReader
 from .streams import READ_BYTES, filtered
@@ -94,7 +95,7 @@ class Download:
         if not isinstance(filename, (str, os.PathLike)):
             raise ValueError("Filename must be a string or a path-like object")
         name = os.fspath(filename)
-        if os.path.exists(name) and not os.path.isfile(name):
+        if OSUtils().is_special_file(name):
             with contextlib.closing(_LateFile(name)) as device:
                 self.into_fileobj(device)
             return
@@ -115,7 +116,7 @@ class Download:
         self._check_arguments()
         head = self.inner.head_object(**self.target, **self.extra_args)
         # Only s3transfer keeps to a bandwidth.
-        is_large = self.config.max_bandwidth or head["ContentLength"] >= self.config.multipart_threshold
+        is_large = bool(self.config.max_bandwidth) or head["ContentLength"] >= self.config.multipart_threshold
         envelope = self._envelope(head) if is_large else None
         if is_large and envelope is None:
             self._fetch_ranges(sink, head, head["ContentLength"])
@@ -126,29 +127,21 @@ class Download:
         else:
             _write_all(sink, self._verified(head, self._content_key(envelope)))
 
-    def _released(self) -> Iterator[bytes]:
+    def _released(self) -> Generator[bytes, None, None]:
         """Yield what one get_object releases; ask again, as often as s3transfer does, for what broke off."""
-        count = 0
-        pin: dict[str, str] = {}
+        released = _Released()
         for _ in range(self.config.num_download_attempts):
-            skip = count
             try:
-                response = self.client.get_object(**self.target, **{**self.extra_args, **pin})
+                response = self.client.get_object(**self.target, **{**self.extra_args, **released.pin})
                 with contextlib.closing(response["Body"]) as body:
-                    # What follows another time must be of the same object.
-                    pin = {"IfMatch": response["ETag"]} if "ETag" in response else {}
-                    while piece := body.read(READ_BYTES):
-                        rest = piece[skip:]
-                        skip -= len(piece) - len(rest)
-                        count += len(rest)
-                        yield rest
+                    yield from released.new_pieces(iter(partial(body.read, READ_BYTES), b""), response.get("ETag"))
                 return
             except S3_RETRYABLE_DOWNLOAD_ERRORS as error:
-                if count and not pin:
+                if released and not released.pin:
                     raise
                 failure = error
             except ClientError as error:
-                if not pin or error_code(error) != "PreconditionFailed" or _DOWNLOAD_FAILED is None:
+                if not released.pin or error_code(error) != "PreconditionFailed" or _DOWNLOAD_FAILED is None:
                     raise
                 # In s3transfer's words, which large downloads have from itself.
                 raise _DOWNLOAD_FAILED(
@@ -175,7 +168,7 @@ class Download:
         _, call = self._call()
         return self.reader.engine.open(envelope, call.encryption_context)
 
-    def _verified(self, head: Mapping[str, Any], key: ContentKey) -> Iterator[Buffer]:
+    def _verified(self, head: Mapping[str, Any], key: ContentKey) -> Generator[Buffer, None, None]:
         """Fetch the object in ranges, and yield it when it is verified: from memory, or from a spool of ciphertext."""
         if head["ContentLength"] <= self.reader.options.buffer_size:
             held = io.BytesIO()
@@ -236,6 +229,47 @@ class Download:
                 raise ValueError(f"Invalid extra_args key '{name}', must be one of: {', '.join(allowed)}")
 
 
+class _Released:
+    """What was released of an object before a connection broke: it is not taken back, and must come again the same.
+
+    Otherwise the tag, which is verified at the end, would not be about what was released first.
+    """
+
+    def __init__(self) -> None:
+        self._length = 0
+        self._digest = hashlib.sha256()
+        self._etag: str | None = None
+
+    def __bool__(self) -> bool:
+        return self._length > 0
+
+    @property
+    def pin(self) -> Params:
+        """Parameters of a request for the same object."""
+        return {"IfMatch": self._etag} if self and self._etag is not None else {}
+
+    def new_pieces(self, pieces: Iterator[bytes], etag: str | None) -> Iterator[bytes]:
+        """Yield what was not released yet.
+
+        Raises:
+            DecryptionError: What was released is not how the object begins now.
+        """
+        self._etag = etag
+        left, expected, again = self._length, self._digest.digest(), hashlib.sha256()
+        for piece in pieces:
+            known, new = piece[:left], piece[left:]
+            again.update(known)
+            left -= len(known)
+            if not left and again.digest() != expected:
+                raise DecryptionError
+            if new:
+                self._length += len(new)
+                self._digest.update(new)
+                yield new
+        if left:
+            raise DecryptionError
+
+
 class _LateFile:
     """A file that is opened when it is first written to: to open a named pipe waits for its reader."""
 
@@ -274,14 +308,15 @@ class _Sink:
         self._take(self._offset, data)
 
 
-def _write_all(sink: Any, pieces: Iterable[Buffer], callback: Callable[[int], Any] | None = None) -> None:
+def _write_all(sink: Any, pieces: Generator[Buffer, None, None], callback: Callable[[int], Any] | None = None) -> None:
     """Write pieces one behind the other, at the start of what can seek, as s3transfer does."""
-    for number, piece in enumerate(pieces):
-        if number == 0 and seekable(sink):
-            sink.seek(0)
-        sink.write(bytes(piece))
-        if callback is not None:
-            callback(len(piece))
+    with contextlib.closing(pieces):
+        for number, piece in enumerate(pieces):
+            if number == 0 and seekable(sink):
+                sink.seek(0)
+            sink.write(bytes(piece))
+            if callback is not None:
+                callback(len(piece))
 
 
 def _write_at(file: IO[bytes], position: int, data: Buffer) -> None:

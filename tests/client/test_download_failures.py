@@ -263,17 +263,19 @@ def test_error_of_the_target_is_not_taken_for_one_of_the_network(
     assert len(writes) == 1
 
 
-@pytest.mark.parametrize("name", ["file/", "file/.", "new/", "file/deeper"])
-def test_name_that_is_no_files_is_refused_as_by_boto3(s3: StrictWorld, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("size", [0, 1000])
+@pytest.mark.parametrize("name", ["file/", "file/.", "new/", "file/deeper", "folder", "folder/"])
+def test_name_that_is_no_files_is_refused_as_by_boto3(s3: StrictWorld, tmp_path: Path, name: str, size: int) -> None:
     """A slash at the end means a folder: a file of that name is neither overwritten nor made."""
     (tmp_path / "file").write_bytes(EXISTING)
-    client, errors = stored(s3, 1000), list[type[Exception]]()
+    (tmp_path / "folder").mkdir()
+    client, errors = stored(s3, size), list[type[Exception]]()
     for reader in (s3.plain, client):
-        with pytest.raises((NotADirectoryError, FileNotFoundError)) as caught:
+        with pytest.raises((NotADirectoryError, FileNotFoundError, IsADirectoryError)) as caught:
             reader.download_file(s3.bucket, KEY, f"{tmp_path}/{name}")
         errors.append(caught.type)
     assert errors[0] == errors[1]
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]
     assert (tmp_path / "file").read_bytes() == EXISTING
 
 
@@ -324,6 +326,17 @@ def test_broken_connection_is_repaired_also_after_bytes_were_written(
     assert pins[0] is None
     assert None not in pins[1:]
     assert len(pins) > 1
+
+
+def test_what_was_released_before_the_connection_broke_is_part_of_what_is_verified(s3: StrictWorld) -> None:
+    """A changed beginning that was released, and the true object after a break, are not a whole that was verified."""
+    client, size = stored(s3, 3 * MIB, enable_delayed_authentication=True), 3 * MIB
+    change = cut_body(2 * MIB).change
+    s3.server.script(Fault(lambda answer: change(replace(answer, body=b"?" + answer.body[1:]))), method="GET", times=2)
+    sink = Spy()
+    with pytest.raises(DecryptionError):
+        client.download_fileobj(s3.bucket, KEY, sink)
+    assert 0 < len(sink.content) < size
 
 
 # --- the network ------------------------------------------------------------------------------------------------------
