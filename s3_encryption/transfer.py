@@ -141,7 +141,7 @@ class Download:
                     raise
                 failure = error
             except ClientError as error:
-                if not released.pin or error_code(error) != "PreconditionFailed" or _DOWNLOAD_FAILED is None:
+                if error_code(error) != "PreconditionFailed" or _DOWNLOAD_FAILED is None:
                     raise
                 # In s3transfer's words, which large downloads have from itself.
                 raise _DOWNLOAD_FAILED(
