@@ -7,13 +7,13 @@ Not concurrent.futures, which takes no more work once the main thread has ended:
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import threading
-import weakref
 from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeVar
 
 from .exceptions import CipherStateError
 
@@ -64,9 +64,6 @@ class Call(Generic[_T]):
             del error
 
 
-_Calls: TypeAlias = "SimpleQueue[Call[Any] | None]"
-
-
 class Worker:
     """A thread of its own, which ends with ``stop``, or when nobody holds this object any more.
 
@@ -76,64 +73,63 @@ class Worker:
 
     def __init__(self) -> None:
         self._process_id = os.getpid()
-        self._calls: _Calls = SimpleQueue()
-        self._stopped = threading.Event()
-        # Not to be waited for at the interpreter's end. It must not hold this object, which would live as long as it.
-        thread = threading.Thread(target=_work, args=(self._calls, self._stopped), name="s3_encryption", daemon=True)
-        self._thread: threading.Thread | None = thread
-        try:
+        self._thread: _Thread | None = None
+        with contextlib.suppress(RuntimeError):
+            thread = _Thread()
             thread.start()
-        except RuntimeError:
-            self._thread = None
-        _workers.add(self)
+            self._thread = thread
 
     def submit(self, function: Callable[..., _T], *args: Any) -> Call[_T]:
         """Let the thread make a call after those before it."""
         _check_process(self._process_id)
-        call = Call(partial(function, *args))
-        if self._thread is None or self._stopped.is_set():
+        call, thread = Call(partial(function, *args)), self._thread
+        if thread is None or thread.stopped.is_set() or not thread.is_alive():
             call.make()
         else:
-            self._calls.put(call)
+            thread.calls.put(call)
         return call
 
     def stop(self) -> None:
         """Let the thread end after the call that it is making. Waits for nothing, so finalizers may do it."""
-        self._stopped.set()
-        self._calls.put(None)
+        if self._thread is not None:
+            self._thread.stopped.set()
+            self._thread.calls.put(None)
 
     def join(self) -> None:
         """Wait until a stopped thread makes no call any more."""
         if self._thread is not None:
             self._thread.join()
 
-    def finish(self) -> None:
-        """Wait until all that was submitted is made."""
-        if self._process_id == os.getpid():
-            self.submit(int).result()
-
     def __del__(self) -> None:
         self.stop()
 
 
-_workers: weakref.WeakSet[Worker] = weakref.WeakSet()
+class _Thread(threading.Thread):
+    """Makes calls until it gets None. It does not hold its worker, which would live as long as it."""
+
+    def __init__(self) -> None:
+        # Not to be waited for at the interpreter's end: who never ends a body does not keep the program.
+        super().__init__(name="s3_encryption", daemon=True)
+        self.calls: SimpleQueue[Call[Any] | None] = SimpleQueue()
+        self.stopped = threading.Event()
+
+    def run(self) -> None:
+        while (call := self.calls.get()) is not None:
+            if self.stopped.is_set():
+                call.drop()
+            else:
+                call.make()
+            # Not held while the next one is waited for.
+            del call
 
 
 @atexit.register
-def _finish_all() -> None:
+def _end_all() -> None:
     # The cipher library may be unloaded next, which a thread that is in it would not survive.
-    for worker in list(_workers):
-        worker.finish()
-
-
-def _work(calls: _Calls, stopped: threading.Event) -> None:
-    while (call := calls.get()) is not None:
-        if stopped.is_set():
-            call.drop()
-        else:
-            call.make()
-        # Not held while the next one is waited for.
-        del call
+    for thread in threading.enumerate():
+        if isinstance(thread, _Thread):
+            thread.calls.put(None)
+            thread.join()
 
 
 def _check_process(process_id: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ def fail() -> None:
     raise ValueError("so it is")
 
 
-def end_of(worker: Worker) -> threading.Thread:
+def end_of(worker: Worker) -> Any:
     """Return the thread of a worker."""
     assert worker._thread is not None
     return worker._thread
@@ -112,3 +113,12 @@ def test_forked_process_is_refused_instead_of_waiting_for_ever() -> None:
         os._exit(refused)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 2
+
+
+def test_call_after_the_end_of_all_threads_is_made_at_once() -> None:
+    """At the interpreter's end threads end, and later handlers of ``atexit`` may still have work."""
+    worker = Worker()
+    thread = end_of(worker)
+    thread.calls.put(None)  # as at the end
+    thread.join(10)
+    assert worker.submit(threading.get_ident).result() == threading.get_ident()
