@@ -16,11 +16,12 @@ from typing import Any
 
 from botocore.httpchecksum import AwsChunkedWrapper
 
-from .bodies import BLOCK_BYTES, EncryptingReader, SmallBody
+from .bodies import EncryptingReader, SmallBody
 from .ciphers import Buffer
 from .declared import Crc32
 from .envelope import RESERVED_FIELDS
 from .exceptions import UnsupportedOperationError
+from .sources import BLOCK_BYTES
 
 _CRC32_TRAILER = b"x-amz-checksum-crc32"
 _CRC32_TEXT_BYTES = 8

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import IO, Any
 
 from .algorithms import GCM_MAX_PLAINTEXT_BYTES
-from .bodies import BLOCK_BYTES, EncryptingReader, SmallBody, Source, check_length, encrypted_in_spool
+from .bodies import EncryptingReader, SmallBody, encrypted_in_spool
 from .ciphers import ContentKey
 from .declared import check_whole, declares_digest, digest_field, take_declared
 from .engine import Engine
@@ -33,6 +33,7 @@ from .exceptions import (
 )
 from .ghash import Ghash
 from .segments import Segment
+from .sources import BLOCK_BYTES, Source, check_length
 
 MIN_PART_BYTES = 5 * 1024 * 1024
 MAX_PARTS = 10_000

@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import Any
 
-from .bodies import EncryptingReader, SmallBody, Source, check_length, encrypted_in_spool
+from .bodies import EncryptingReader, SmallBody, encrypted_in_spool
 from .ciphers import ContentKey
 from .declared import Declared, crc32_of, digest_field, take_declared
 from .engine import Engine
@@ -14,6 +14,7 @@ from .envelope_store import CallOptions, EnvelopeStore, Params, RawCall
 from .exceptions import UnsupportedOperationError
 from .ghash import Ghash
 from .segments import Segment
+from .sources import Source, check_length
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,12 @@ import pytest
 from support.content_keys import body_of, content_key
 
 from s3_encryption.algorithms import AES_GCM, AES_GCM_COMMITTING, AlgorithmSuite
-from s3_encryption.bodies import BLOCK_BYTES, EncryptingReader, Source, encrypted_in_spool
+from s3_encryption.bodies import EncryptingReader, encrypted_in_spool
 from s3_encryption.declared import Declared
 from s3_encryption.exceptions import BodyChangedError, BodyMismatchError
 from s3_encryption.ghash import Ghash
 from s3_encryption.segments import Segment
+from s3_encryption.sources import BLOCK_BYTES, Source
 
 from .sources import BrokenSource, ChangingSource, ShortReads, Signalled, SlowSource, Unseekable
 

@@ -15,7 +15,7 @@ import pytest
 
 from s3_encryption import BodyChangedError, CipherStateError, ConfigurationError, UnsupportedOperationError, multipart
 from s3_encryption.algorithms import GCM_MAX_PLAINTEXT_BYTES, CommitmentPolicy
-from s3_encryption.bodies import BLOCK_BYTES
+from s3_encryption.sources import BLOCK_BYTES
 
 from .opened import stored_plaintext
 from .sources import BrokenSource, ChangingSource, Huge, Unseekable

@@ -13,12 +13,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from support.properties import reproducible
 
 from s3_encryption.algorithms import AES_GCM, AES_GCM_COMMITTING, AlgorithmSuite
-from s3_encryption.bodies import BLOCK_BYTES, EncryptingReader, Source
+from s3_encryption.bodies import EncryptingReader
 from s3_encryption.ciphers import ContentKey
 from s3_encryption.declared import Declared
 from s3_encryption.exceptions import BodyChangedError, BodyMismatchError
 from s3_encryption.ghash import Ghash
 from s3_encryption.segments import Segment
+from s3_encryption.sources import BLOCK_BYTES, Source
 
 from .sources import ChangingSource
 
