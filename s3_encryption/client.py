@@ -168,10 +168,11 @@ class S3EncryptionClient(_Client):
         self.__dict__.update(inner.__dict__)
         # Botocore's own handlers hold weak references to the client that they were made for: it must live as long.
         self._inner = inner
+        default_checksum = _default_checksum(inner)
         self._handlers = Handlers(
             reader=ObjectReader(engine, envelopes, releases),
-            writer=ObjectWriter(engine, envelopes, adds_crc32=_adds_crc32(inner)),
-            uploads=MultipartUploads(engine, envelopes, adds_crc32=_adds_crc32(inner)),
+            writer=ObjectWriter(engine, envelopes, default_checksum),
+            uploads=MultipartUploads(engine, envelopes, default_checksum),
             copies=ObjectCopier(envelopes),
             remover=ObjectRemover(envelopes),
         )
@@ -401,8 +402,10 @@ def _class_over(cls: type, base: type) -> type:
     return type(cls.__name__, (cls, base), {"__module__": cls.__module__, "__doc__": cls.__doc__})
 
 
-def _adds_crc32(client: Any) -> bool:
-    return getattr(client.meta.config, "request_checksum_calculation", None) == "when_supported"
+def _default_checksum(client: Any) -> str | None:
+    """Return the algorithm of the checksum that botocore adds to a request that asks for no other; None for none."""
+    adds_checksums = getattr(client.meta.config, "request_checksum_calculation", None) == "when_supported"
+    return "CRC32" if adds_checksums else None
 
 
 def _inner_client(client: Any, session: Any, client_options: Mapping[str, Any]) -> Any:

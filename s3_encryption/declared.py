@@ -5,7 +5,6 @@ S3 gets the ciphertext, of which they say nothing; and a digest of the plaintext
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 from .ciphers import Buffer
 from .exceptions import BodyMismatchError, ConfigurationError
+from .fields import encode_base64
 from .polynomials import Polynomials
 
 # The CRC-32 of S3, zlib and Ethernet (RFC 1952, section 8), its bits reflected.
@@ -42,7 +42,7 @@ def crc32_of(data: Buffer) -> str:
 
 
 def _as_header(crc32: int) -> str:
-    return base64.b64encode(crc32.to_bytes(4, "big")).decode("ascii")
+    return encode_base64(crc32.to_bytes(4, "big"))
 
 
 def _md5() -> Any:
@@ -70,7 +70,7 @@ def digest_field(name: str, blocks: Iterable[Buffer]) -> dict[str, str]:
     digest = _DIGESTS[name][0]()
     for block in blocks:
         digest.update(block)
-    return {name: base64.b64encode(digest.digest()).decode("ascii")}
+    return {name: encode_base64(digest.digest())}
 
 
 def take_declared(params: dict[str, Any]) -> Declared:
@@ -150,7 +150,7 @@ class DeclarationCheck:
         if declared.length is not None and declared.length != self._length:
             raise wrong_length(declared.length, self._length)
         for name, digest in self._digests.items():
-            if base64.b64encode(digest.digest()).decode() != declared.digests[name]:
+            if encode_base64(digest.digest()) != declared.digests[name]:
                 raise wrong_digest(name)
         if declared.note_crc32 is not None and self._crc32 is not None:
             declared.note_crc32(self._crc32.value, self._length)

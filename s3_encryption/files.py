@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from .ciphers import ContentKey, OnePiece
 from .envelope_store import CallOptions, Params, RawCall
-from .exceptions import DecryptionError, NotEncryptedError, UnsupportedOperationError
+from .exceptions import DecryptionError, UnsupportedOperationError
 from .ranges import ByteRange, parse_content_range
 from .reads import ObjectReader, check_same, pinned
 from .streams import READ_BYTES
@@ -87,11 +87,8 @@ def open_object(reader: ObjectReader, raw_call: RawCall, params: Params) -> io.B
     head = raw_call("HeadObject", dict(params))
     stored_length = head["ContentLength"]
     ranges = _Ranges(raw_call, params, head)
-    try:
-        envelope = reader.envelopes.find(raw_call, head.get("Metadata", {}), params, call)
-    except NotEncryptedError:
-        if not reader.options.allow_plaintext_reads:
-            raise
+    envelope = reader.envelope_of(raw_call, head, params, call)
+    if envelope is None:
         return io.BufferedReader(_ObjectFile(stored_length, ranges.read_span), _READ_AHEAD_BYTES)
     length = envelope.suite.plaintext_length(stored_length)
     if length is None:

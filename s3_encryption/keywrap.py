@@ -21,7 +21,7 @@ from Crypto.Util.Padding import pad, unpad
 
 from .algorithms import BLOCK_BYTES, DATA_KEY_BYTES
 from .exceptions import ConfigurationError, ConfigurationTypeError, DecryptionError, uniformly
-from .short_gcm import ShortGcm
+from .short_gcm import IV_BYTES, ShortGcm
 
 # Older versions tell wrong RSA PKCS#1 v1.5 padding from right one, which is an oracle; PyCrypto, which has the same
 # import name, has neither GCM key wrapping nor maintenance.
@@ -31,7 +31,6 @@ if Crypto.version_info[:2] < (4, 3):
 RsaKey = RSA.RsaKey
 
 _AES_KEY_BYTES = (16, 24, 32)
-_GCM_IV_BYTES = 12
 _GCM_TAG_BYTES = 16
 _MIN_RSA_BITS = 2048
 _MIN_RSA_EXPONENT = 65537
@@ -68,12 +67,12 @@ class WrapAlgorithm:
 
 
 def _wrap_aes_gcm(key: AesKey, data_key: bytes, content_algorithm: str) -> bytes:
-    iv = os.urandom(_GCM_IV_BYTES)
+    iv = os.urandom(IV_BYTES)
     return iv + key.gcm.encrypt(iv, data_key, content_algorithm.encode("ascii"))
 
 
 def _unwrap_aes_gcm(key: AesKey, encrypted_data_key: bytes, content_algorithm: str) -> bytes:
-    iv, rest = encrypted_data_key[:_GCM_IV_BYTES], encrypted_data_key[_GCM_IV_BYTES:]
+    iv, rest = encrypted_data_key[:IV_BYTES], encrypted_data_key[IV_BYTES:]
     if len(rest) - _GCM_TAG_BYTES not in _AES_KEY_BYTES:
         raise DecryptionError
     return key.gcm.decrypt(iv, rest[:-_GCM_TAG_BYTES], rest[-_GCM_TAG_BYTES:], content_algorithm.encode("ascii"))

@@ -210,13 +210,13 @@ class MultipartUploads:
     Args:
         engine: What encrypts them.
         envelopes: Where their envelopes go.
-        adds_crc32: Whether botocore would add a CRC-32 to a request that asks for no other checksum.
+        default_checksum: The algorithm of the checksum that botocore adds to a request that asks for no other.
     """
 
-    def __init__(self, engine: Engine, envelopes: EnvelopeStore, *, adds_crc32: bool) -> None:
+    def __init__(self, engine: Engine, envelopes: EnvelopeStore, default_checksum: str | None) -> None:
         self._engine = engine
         self._envelopes = envelopes
-        self._default_checksum = "CRC32" if adds_crc32 else None
+        self._default_checksum = default_checksum
         self._lock = threading.Lock()
         self._uploads: OrderedDict[str, _Upload] = OrderedDict()
 

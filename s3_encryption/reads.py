@@ -91,11 +91,8 @@ class ObjectReader:
             raise _range_refused()
 
     def _decrypted(self, get: _Get, call: CallOptions) -> dict[str, Any]:
-        try:
-            envelope = self.envelopes.find(get.raw_call, get.response.get("Metadata", {}), get.params, call)
-        except NotEncryptedError:
-            if not self.options.allow_plaintext_reads:
-                raise
+        envelope = self.envelope_of(get.raw_call, get.response, get.params, call)
+        if envelope is None:
             return get.as_requested()
         if get.status == 200:
             key = self.engine.open(envelope, call.encryption_context)
@@ -111,6 +108,22 @@ class ObjectReader:
         if envelope.suite.mode == "CBC":
             return self._cbc_range(get, envelope, key, part)
         return self._range(get, part, key)
+
+    def envelope_of(
+        self, raw_call: RawCall, response: Mapping[str, Any], params: Params, call: CallOptions
+    ) -> Envelope | None:
+        """Return the envelope of the object that an answer is about; None for a plaintext object that may be read.
+
+        Raises:
+            NotEncryptedError: It has none, and plaintext may not be read.
+            InvalidEnvelopeError: It has one that can't be used.
+        """
+        try:
+            return self.envelopes.find(raw_call, response.get("Metadata", {}), params, call)
+        except NotEncryptedError:
+            if not self.options.allow_plaintext_reads:
+                raise
+            return None
 
     def _whole(self, get: _Get, envelope: Envelope, content_key: ContentKey) -> dict[str, Any]:
         response = get.response

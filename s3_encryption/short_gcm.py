@@ -20,7 +20,7 @@ from .exceptions import DecryptionError
 from .ghash import FIELD, as_number, block_count, length_block
 
 MAX_BLOCKS = 2
-_IV_BYTES = 12
+IV_BYTES = 12
 # Of the mask of the tag, and of the blocks of keystream (NIST SP 800-38D, section 7.1).
 _COUNTERS = tuple(counter.to_bytes(4, "big") for counter in range(1, MAX_BLOCKS + 2))
 
@@ -72,8 +72,8 @@ class ShortGcm(NotCopyable):
         """Return the block that masks the tag, and ``size`` bytes of keystream (section 6.5)."""
         if size > MAX_BLOCKS * BLOCK_BYTES:
             raise ValueError("the message is too long")
-        if len(iv) != _IV_BYTES:
-            raise ValueError(f"the IV must have {_IV_BYTES} bytes")
+        if len(iv) != IV_BYTES:
+            raise ValueError(f"the IV must have {IV_BYTES} bytes")
         encrypted: bytes = self._aes.encrypt(iv + iv.join(_COUNTERS[: 1 + block_count(size)]))
         return encrypted[:BLOCK_BYTES], encrypted[BLOCK_BYTES : BLOCK_BYTES + size]
 

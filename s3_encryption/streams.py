@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import io
 import tempfile
@@ -15,6 +14,7 @@ from botocore.httpchecksum import StreamingChecksumBody
 
 from .ciphers import HOLDBACK_BYTES, MIN_CALL_BYTES, Buffer, Filter, updated
 from .exceptions import CipherStateError
+from .fields import encode_base64
 from .memory import ReusedMemory
 from .worker import Call, Worker
 
@@ -288,7 +288,7 @@ class _ChecksumBehind:
 
     def b64digest(self) -> str:
         """Return the same as text."""
-        return base64.b64encode(self.digest()).decode("ascii")
+        return encode_base64(self.digest())
 
 
 def read_bounded(body: Any, limit: int) -> bytes:

@@ -33,9 +33,9 @@ from s3transfer.utils import S3_RETRYABLE_DOWNLOAD_ERRORS, OSUtils
 from .ciphers import Buffer, ContentKey
 from .envelope import Envelope
 from .envelope_store import CallOptions, Params, error_code
-from .exceptions import DecryptionError, NotEncryptedError
+from .exceptions import DecryptionError
 from .parts import PartsDecryptor
-from .reads import ObjectReader
+from .reads import ObjectReader, pinned
 from .streams import READ_BYTES, filtered
 
 # Older versions of s3transfer, which don't pin what they download, have none.
@@ -132,12 +132,12 @@ class Download:
         released = _Released()
         for _ in range(self.config.num_download_attempts):
             try:
-                response = self.client.get_object(**self.target, **{**self.extra_args, **released.pin})
+                response = self.client.get_object(**pinned({**self.target, **self.extra_args}, released.etag))
                 with contextlib.closing(response["Body"]) as body:
                     yield from released.new_pieces(iter(partial(body.read, READ_BYTES), b""), response.get("ETag"))
                 return
             except S3_RETRYABLE_DOWNLOAD_ERRORS as error:
-                if released and not released.pin:
+                if released and released.etag is None:
                     raise
                 failure = error
             except ClientError as error:
@@ -150,23 +150,16 @@ class Download:
                 ) from error
         raise RetriesExceededError(failure)
 
-    def _call(self) -> tuple[Params, CallOptions]:
-        params = {**self.target, **self.extra_args, **self.call_params}
-        return params, CallOptions.taken_from(params)
+    @property
+    def _call(self) -> CallOptions:
+        return CallOptions.taken_from(dict(self.call_params))
 
     def _envelope(self, head: Mapping[str, Any]) -> Envelope | None:
-        """Return the object's envelope; None for a plaintext object that may be read."""
-        params, call = self._call()
-        try:
-            return self.reader.envelopes.find(self.inner._make_api_call, head.get("Metadata", {}), params, call)
-        except NotEncryptedError:
-            if not self.reader.options.allow_plaintext_reads:
-                raise
-            return None
+        params = {**self.target, **self.extra_args}
+        return self.reader.envelope_of(self.inner._make_api_call, head, params, self._call)
 
     def _content_key(self, envelope: Envelope) -> ContentKey:
-        _, call = self._call()
-        return self.reader.engine.open(envelope, call.encryption_context)
+        return self.reader.engine.open(envelope, self._call.encryption_context)
 
     def _verified(self, head: Mapping[str, Any], key: ContentKey) -> Generator[Buffer, None, None]:
         """Fetch the object in ranges, and yield it when it is verified: from memory, or from a spool of ciphertext."""
@@ -238,15 +231,11 @@ class _Released:
     def __init__(self) -> None:
         self._length = 0
         self._digest = hashlib.sha256()
-        self._etag: str | None = None
+        # Of the object that it must come from, once there is anything.
+        self.etag: str | None = None
 
     def __bool__(self) -> bool:
         return self._length > 0
-
-    @property
-    def pin(self) -> Params:
-        """Parameters of a request for the same object."""
-        return {"IfMatch": self._etag} if self and self._etag is not None else {}
 
     def new_pieces(self, pieces: Iterator[bytes], etag: str | None) -> Iterator[bytes]:
         """Yield what was not released yet.
@@ -254,7 +243,6 @@ class _Released:
         Raises:
             DecryptionError: What was released is not how the object begins now.
         """
-        self._etag = etag
         left, expected, again = self._length, self._digest.digest(), hashlib.sha256()
         for piece in pieces:
             known, new = piece[:left], piece[left:]
@@ -263,6 +251,7 @@ class _Released:
             if not left and again.digest() != expected:
                 raise DecryptionError
             if new:
+                self.etag = etag
                 self._length += len(new)
                 self._digest.update(new)
                 yield new

@@ -1,7 +1,7 @@
 """A second thread that computes, one call after another, while the caller's own waits for the network.
 
-Not concurrent.futures, which takes no more work once the main thread has ended: threads that are left then, handlers of
-``atexit``, and executors of the user's own still read and write objects.
+Not an executor of concurrent.futures, which takes no more work once the main thread has ended: threads that are left
+then, handlers of ``atexit``, and executors of the user's own still read and write objects.
 """
 
 from __future__ import annotations
@@ -11,57 +11,46 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from .exceptions import CipherStateError
 
 _T = TypeVar("_T")
 
 
-class Call(Generic[_T]):
+class Call(Future[_T]):
     """A call that is made once, by whichever thread, and what came of it."""
 
     def __init__(self, function: Callable[[], _T]) -> None:
-        self._function: Callable[[], _T] | None = function
-        self._value: _T
-        self._error: BaseException | None = None
+        super().__init__()
+        self._function = function
         self._process_id = os.getpid()
-        self._is_pending = threading.Lock()
-        self._is_pending.acquire()
 
     def make(self) -> None:
         """Make the call."""
-        assert self._function is not None  # each is made once
+        function = self._function
+        # What it holds is needed no longer.
+        del self._function
         try:
-            self._value = self._function()
+            value = function()
         except BaseException as error:
-            self._error = error
-        self._end()
+            self.set_exception(error)
+        else:
+            self.set_result(value)
 
     def drop(self) -> None:
         """Don't make it: whoever waits for it gets an error."""
-        self._error = CipherStateError("The body was closed.")
-        self._end()
+        del self._function
+        self.set_exception(CipherStateError("The body was closed."))
 
-    def _end(self) -> None:
-        # What it holds is needed no longer.
-        self._function = None
-        self._is_pending.release()
-
-    def result(self) -> _T:
+    def result(self, timeout: float | None = None) -> _T:
         """Wait for the call, and return or raise what it did."""
+        # In a forked process nobody makes it any more.
         _check_process(self._process_id)
-        with self._is_pending:
-            error, self._error = self._error, None
-        if error is None:
-            return self._value
-        try:
-            raise error
-        finally:
-            # The error's traceback has this frame.
-            del error
+        return super().result(timeout)
 
 
 class Worker:

@@ -23,8 +23,8 @@ class ObjectWriter:
 
     engine: Engine
     envelopes: EnvelopeStore
-    # Whether botocore would add a CRC-32 to a request that asks for no other checksum.
-    adds_crc32: bool
+    # The algorithm of the checksum that botocore adds to a request that asks for no other.
+    default_checksum: str | None
 
     def put_object(self, raw_call: RawCall, params: Params) -> Any:
         """Store an object encrypted, and return S3's answer."""
@@ -63,7 +63,7 @@ class ObjectWriter:
         Its checksum goes into a header: botocore would put it behind the body, in chunks.
         """
         body = key.encrypt(plaintext)
-        algorithm = params.get("ChecksumAlgorithm", "CRC32" if self.adds_crc32 else None)
+        algorithm = params.get("ChecksumAlgorithm", self.default_checksum)
         if algorithm == "CRC32":
             return {"Body": SmallBody(body), "ChecksumCRC32": crc32_of(body)}
         if algorithm is None and "ContentMD5" in declared.digests:

@@ -50,6 +50,12 @@ else:
 """
 
 
+def ended(s3: StrictWorld, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a program that uses the object, and return how it ended."""
+    command = [sys.executable, "-c", script, s3.server.url, s3.bucket, KEY, AES_KEY.hex(), *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
 @pytest.mark.parametrize("moment", ["executor", "thread", "atexit"])
 @pytest.mark.parametrize("operation", ["put", "get"])
 def test_large_object_is_written_and_read_after_the_main_thread_has_ended(
@@ -59,11 +65,8 @@ def test_large_object_is_written_and_read_after_the_main_thread_has_ended(
     data = random.Random(7).randbytes(SIZE)
     if operation == "get":
         s3.client().put_object(**s3.object_at(), Body=data)
-    arguments = [s3.server.url, s3.bucket, KEY, AES_KEY.hex(), operation, moment, str(SIZE)]
-    ended = subprocess.run(
-        [sys.executable, "-c", _SCRIPT, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert (ended.returncode, ended.stdout) == (0, "done\n"), ended.stderr
+    program = ended(s3, _SCRIPT, operation, moment, str(SIZE))
+    assert (program.returncode, program.stdout) == (0, "done\n"), program.stderr
     assert stored_plaintext(s3) == data
 
 
@@ -79,8 +82,5 @@ client = S3EncryptionClient(aes_key=bytes.fromhex(aes_key), endpoint_url=url, en
 body = client.get_object(Bucket=bucket, Key=key)["Body"]
 print(len(body.read(10)))
 """
-    arguments = [s3.server.url, s3.bucket, KEY, AES_KEY.hex()]
-    ended = subprocess.run(
-        [sys.executable, "-c", script, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "10\n", "")
+    program = ended(s3, script)
+    assert (program.returncode, program.stdout, program.stderr) == (0, "10\n", "")

@@ -92,7 +92,7 @@ class MemoryS3:
 
     def __init__(self, passes: int = 1, **options: Any) -> None:
         self.engine = Engine(keyring=AesKeyring(AES_KEY), **options)
-        self.uploads = MultipartUploads(self.engine, EnvelopeStore("metadata", ".instruction"), adds_crc32=True)
+        self.uploads = MultipartUploads(self.engine, EnvelopeStore("metadata", ".instruction"), "CRC32")
         self.passes = passes
         self.before_part: Callable[[int, Any], None] = lambda number, body: None
         # Every body that was read to its end, by part number; and what became of them.
