@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from botocore import xform_name
 
-from s3_encryption.operations import DECISIONS, METHODS, OPERATIONS, Operation
+from s3_encryption._operations.table import DECISIONS, METHODS, OPERATIONS, Operation
 
 _INTRODUCTION = """\
 # Operations

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from . import _environment as _environment
+from . import _conflicts as _conflicts
+from ._compat.aws import AlgorithmSuite, InstructionFileConfig, S3EncryptionClientConfig
+from ._crypto.suites import CommitmentPolicy
+from ._keys.keyrings import AesKeyring, DataKey, Keyring, KmsKeyring, MultiKeyring, RsaKeyring, WrappedDataKey
 from ._version import __version__
-from .algorithms import CommitmentPolicy
-from .aws_form import AlgorithmSuite, InstructionFileConfig, S3EncryptionClientConfig
 from .client import S3EncryptionClient
 from .exceptions import (
     BodyChangedError,
@@ -26,7 +27,6 @@ from .exceptions import (
     S3EncryptionClientSecurityError,
     UnsupportedOperationError,
 )
-from .keyrings import AesKeyring, DataKey, Keyring, KmsKeyring, MultiKeyring, RsaKeyring, WrappedDataKey
 from .session import S3EncryptionSession
 
 __all__ = [

@@ -18,25 +18,18 @@ from botocore.client import BaseClient
 from botocore.exceptions import HTTPClientError
 from botocore.validate import ParamValidationDecorator
 
-from .algorithms import CommitmentPolicy
-from .aws_form import takes_aws_form
-from .chunked import Made, sendable
-from .clients import kms_keyring, make_s3_client
-from .copies import MANAGED_COPIES_KEEP_METADATA, ObjectCopier
-from .deletes import ObjectRemover
-from .engine import Engine, check_switch
-from .envelope import DEFAULT_INSTRUCTION_FILE_SUFFIX
-from .envelope_store import CallOptions, Params
-from .exceptions import (
-    ConfigurationError,
-    ConfigurationTypeError,
-    S3EncryptionClientError,
-    UnsupportedOperationError,
-)
-from .files import open_object
-from .keyrings import Keyring
-from .multipart import MultipartUploads
-from .operations import (
+from ._body.aws_chunked import Made, sendable
+from ._compat.aws import takes_aws_form
+from ._crypto.suites import CommitmentPolicy
+from ._envelope.formats import DEFAULT_INSTRUCTION_FILE_SUFFIX
+from ._keys.keyrings import Keyring
+from ._operations.copy import MANAGED_COPIES_KEEP_METADATA, ObjectCopier
+from ._operations.delete import ObjectRemover
+from ._operations.envelope_store import CallOptions, Params
+from ._operations.get import ObjectReader
+from ._operations.multipart import MultipartUploads
+from ._operations.put import ObjectWriter
+from ._operations.table import (
     CALL_PARAMETERS,
     EXTRA_PARAMETERS,
     PRESIGNED_READS,
@@ -45,17 +38,24 @@ from .operations import (
     is_unsafe_to_presign,
     validate,
 )
-from .options import check_one_key, envelope_store, local_keyring, read_options
-from .reads import ObjectReader
-from .transfer import Download, FullReader
-from .writes import ObjectWriter
+from ._plain_clients import kms_keyring, make_s3_client
+from ._sealer import Engine, check_switch
+from ._settings import check_one_key, envelope_store, local_keyring, read_options
+from ._transfer.download import Download, FullReader
+from ._transfer.seekable import open_object
+from .exceptions import (
+    ConfigurationError,
+    ConfigurationTypeError,
+    S3EncryptionClientError,
+    UnsupportedOperationError,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from .aws_form import S3EncryptionClientConfig
-    from .typed import Client as _Client
-    from .typed import KeywordOptions, Options
+    from ._compat.aws import S3EncryptionClientConfig
+    from ._typing import Client as _Client
+    from ._typing import KeywordOptions, Options
 else:
     # At run time the base class comes from boto3, when a client is made.
     _Client = object

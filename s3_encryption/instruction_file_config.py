@@ -1,5 +1,5 @@
 """Import paths of AWS's own Python client."""
 
-from .aws_form import InstructionFileConfig
+from ._compat.aws import InstructionFileConfig
 
 __all__ = ["InstructionFileConfig"]

@@ -7,8 +7,8 @@ from typing import Any, Literal, overload
 
 import boto3
 
+from ._settings import KEY_OPTIONS, check_one_key
 from .client import S3EncryptionClient
-from .options import KEY_OPTIONS, check_one_key
 
 # Looked at once: a program may put this class into the place of boto3's own.
 _BOTO3_CLIENT = inspect.signature(boto3.Session.client)

@@ -13,7 +13,7 @@ from botocore import xform_name
 from support.vectors import AES_KEYS
 
 from s3_encryption import S3EncryptionClient
-from s3_encryption.operations import DECISIONS, METHODS, OPERATIONS, Operation
+from s3_encryption._operations.table import DECISIONS, METHODS, OPERATIONS, Operation
 
 DOCS = Path(__file__).parents[1] / "docs"
 _ROW = re.compile(r"^\| `(\w+)` \| (\w+) \| (.*) \|$", re.MULTILINE)

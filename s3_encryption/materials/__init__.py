@@ -1,6 +1,6 @@
 """Import paths of AWS's own Python client."""
 
-from ..algorithms import CommitmentPolicy
-from ..aws_form import AlgorithmSuite, DefaultCryptoMaterialsManager, KmsKeyring
+from .._compat.aws import AlgorithmSuite, DefaultCryptoMaterialsManager, KmsKeyring
+from .._crypto.suites import CommitmentPolicy
 
 __all__ = ["AlgorithmSuite", "CommitmentPolicy", "DefaultCryptoMaterialsManager", "KmsKeyring"]

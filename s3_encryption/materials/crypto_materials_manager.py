@@ -1,5 +1,5 @@
 """Import paths of AWS's own Python client."""
 
-from ..aws_form import DefaultCryptoMaterialsManager
+from .._compat.aws import DefaultCryptoMaterialsManager
 
 __all__ = ["DefaultCryptoMaterialsManager"]

@@ -1,5 +1,5 @@
 """Import paths of AWS's own Python client."""
 
-from ..aws_form import KmsKeyring
+from .._compat.aws import KmsKeyring
 
 __all__ = ["KmsKeyring"]

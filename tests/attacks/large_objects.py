@@ -23,7 +23,8 @@ from support.child_process import Memory
 from support.encoder import AES_KEY, V2_AES, V2_AES_CBC, Encoder, Kind
 from urllib3.response import HTTPResponse
 
-from s3_encryption import S3EncryptionClient, ciphers
+from s3_encryption import S3EncryptionClient
+from s3_encryption._crypto import contexts as ciphers
 
 MIB = 2**20
 OBJECT = {"Bucket": "bucket", "Key": "name"}

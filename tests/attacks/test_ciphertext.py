@@ -10,8 +10,8 @@ from client.reading import MODES, RELEASES, VERIFIED_MODES, Sink
 from support.encoder import V2_AES, V2_GCM_KINDS, V3_AES, Encoder, Kind, Stored
 from support.reading import finish_at_once
 
-from s3_encryption.engine import Engine
-from s3_encryption.envelope import parse
+from s3_encryption._envelope.formats import parse
+from s3_encryption._sealer import Engine
 from s3_encryption.exceptions import DecryptionError, InvalidEnvelopeError
 
 from . import counts

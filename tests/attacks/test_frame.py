@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from support.encoder import AES_KEY, V2_AES
 
-from s3_encryption.envelope import Envelope
+from s3_encryption._envelope.formats import Envelope
+from s3_encryption._keys.keyrings import AesKeyring
 from s3_encryption.exceptions import S3EncryptionClientError
-from s3_encryption.keyrings import AesKeyring
 
 from .bucket import Bucket
 from .rows import ALL_ROWS, ROWS, rows_in_name, rows_tested

@@ -18,9 +18,9 @@ from support.encoder import V2_AES, V3_AES, Kind
 from support.secret_search import showing
 
 from s3_encryption import S3EncryptionClient
-from s3_encryption.ciphers import ContentKey
+from s3_encryption._crypto.contexts import ContentKey
+from s3_encryption._keys.keyrings import DataKey
 from s3_encryption.exceptions import DecryptionError
-from s3_encryption.keyrings import DataKey
 
 from .bucket import Bucket, spoilt_objects
 from .witness import MARKER, MASTER_SECRETS, Witness

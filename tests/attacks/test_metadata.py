@@ -29,7 +29,7 @@ from support.encoder import (
 )
 from support.fake_kms import KMS_KEY_ARN, FakeKmsError
 
-from s3_encryption.envelope import parse
+from s3_encryption._envelope.formats import parse
 from s3_encryption.exceptions import (
     DecryptionError,
     EncryptionContextMismatchError,

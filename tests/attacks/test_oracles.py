@@ -32,13 +32,13 @@ from support.encoder import (
 from support.known_answers import wycheproof
 from support.reading import finish_at_once, read, read_body
 
-from s3_encryption import ciphers
-from s3_encryption.algorithms import CommitmentPolicy
-from s3_encryption.ciphers import ContentKey
-from s3_encryption.engine import Engine
-from s3_encryption.envelope import merge, parse
+from s3_encryption._crypto import contexts as ciphers
+from s3_encryption._crypto.contexts import ContentKey
+from s3_encryption._crypto.suites import CommitmentPolicy
+from s3_encryption._envelope.formats import merge, parse
+from s3_encryption._keys.keyrings import RsaKeyring
+from s3_encryption._sealer import Engine
 from s3_encryption.exceptions import DecryptionError, PolicyError
-from s3_encryption.keyrings import RsaKeyring
 
 from .bucket import Bucket, fingerprint, flipped
 from .witness import MARKER

@@ -22,7 +22,8 @@ from support.encoder import (
     to_base64,
 )
 
-from s3_encryption import AesKeyring, RsaKeyring, keywrap
+from s3_encryption import AesKeyring, RsaKeyring
+from s3_encryption._keys import wrap_algorithms as keywrap
 from s3_encryption.exceptions import (
     ConfigurationError,
     ConfigurationTypeError,

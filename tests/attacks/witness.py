@@ -18,8 +18,11 @@ import pytest
 from support.secret_search import showing, texts_of_error
 from support.vectors import AES_KEYS, RSA_KEY
 
-from s3_encryption import client, engine, envelope, keyrings
-from s3_encryption.ciphers import ContentKey
+from s3_encryption import _sealer as engine
+from s3_encryption import client
+from s3_encryption._crypto.contexts import ContentKey
+from s3_encryption._envelope import formats as envelope
+from s3_encryption._keys import keyrings
 from s3_encryption.exceptions import S3EncryptionClientError
 
 # 61 bytes: not a whole number of blocks. Plaintext of attacks is this, or has it at the places that matter.

@@ -12,15 +12,15 @@ from support import reference
 from support.servers import moto_in_process
 
 from s3_encryption import S3EncryptionClient
-from s3_encryption.algorithms import AES_GCM
-from s3_encryption.bodies import EncryptingReader
-from s3_encryption.chunked import ChunkedBody, sendable
-from s3_encryption.ciphers import ContentKey
-from s3_encryption.declared import Declared
+from s3_encryption._body.aws_chunked import ChunkedBody, sendable
+from s3_encryption._body.digests import Declared
+from s3_encryption._body.plaintext import BLOCK_BYTES, Source
+from s3_encryption._body.request import EncryptingReader
+from s3_encryption._crypto.contexts import ContentKey
+from s3_encryption._crypto.ghash import Ghash
+from s3_encryption._crypto.keystream import Segment
+from s3_encryption._crypto.suites import AES_GCM
 from s3_encryption.exceptions import BodyChangedError
-from s3_encryption.ghash import Ghash
-from s3_encryption.segments import Segment
-from s3_encryption.sources import BLOCK_BYTES, Source
 
 from .sources import ChangingSource, Signalled
 from .worlds import StrictWorld

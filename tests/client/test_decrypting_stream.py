@@ -13,7 +13,7 @@ import pytest
 from support.content_keys import content_key
 
 from s3_encryption import CipherStateError
-from s3_encryption.streams import DecryptingStream
+from s3_encryption._body.response import DecryptingStream
 
 MIB = 2**20
 SIZE = 8 * MIB

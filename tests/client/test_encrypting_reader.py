@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from support.content_keys import body_of, content_key
 
-from s3_encryption.algorithms import AES_GCM, AES_GCM_COMMITTING, AlgorithmSuite
-from s3_encryption.bodies import EncryptingReader, encrypted_in_spool
-from s3_encryption.declared import Declared
+from s3_encryption._body.digests import Declared
+from s3_encryption._body.plaintext import BLOCK_BYTES, Source
+from s3_encryption._body.request import EncryptingReader, encrypted_in_spool
+from s3_encryption._crypto.ghash import Ghash
+from s3_encryption._crypto.keystream import Segment
+from s3_encryption._crypto.suites import AES_GCM, AES_GCM_COMMITTING, AlgorithmSuite
 from s3_encryption.exceptions import BodyChangedError, BodyMismatchError
-from s3_encryption.ghash import Ghash
-from s3_encryption.segments import Segment
-from s3_encryption.sources import BLOCK_BYTES, Source
 
 from .sources import BrokenSource, ChangingSource, ShortReads, Signalled, SlowSource, Unseekable
 

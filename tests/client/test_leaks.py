@@ -30,7 +30,7 @@ from s3_encryption import (
     S3EncryptionClient,
     S3EncryptionSession,
 )
-from s3_encryption.engine import Engine
+from s3_encryption._sealer import Engine
 
 from .reading import MODES
 from .worlds import KEY, StrictWorld

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from support.fake_kms import KMS_KEY_ARN, FakeKms
 
 from s3_encryption import BodyMismatchError, CommitmentPolicy, ConfigurationError, KmsKeyring, S3EncryptionSession
-from s3_encryption.declared import crc32_of
+from s3_encryption._body.digests import crc32_of
 
 from .opened import stored_plaintext
 from .sources import ShortReads, Unseekable

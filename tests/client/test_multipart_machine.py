@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from support.properties import reproducible
 
-from s3_encryption import BodyChangedError, UnsupportedOperationError, multipart
+from s3_encryption import BodyChangedError, UnsupportedOperationError
+from s3_encryption._operations import multipart
 
 from .sources import Unseekable
 from .uploads import DATA, POLICIES, MemoryS3, Upload

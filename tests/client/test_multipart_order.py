@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from s3_encryption import BodyChangedError, CipherStateError, ConfigurationError, UnsupportedOperationError, multipart
-from s3_encryption.algorithms import GCM_MAX_PLAINTEXT_BYTES, CommitmentPolicy
-from s3_encryption.sources import BLOCK_BYTES
+from s3_encryption import BodyChangedError, CipherStateError, ConfigurationError, UnsupportedOperationError
+from s3_encryption._body.plaintext import BLOCK_BYTES
+from s3_encryption._crypto.suites import GCM_MAX_PLAINTEXT_BYTES, CommitmentPolicy
+from s3_encryption._operations import multipart
 
 from .opened import stored_plaintext
 from .sources import BrokenSource, ChangingSource, Huge, Unseekable

@@ -18,8 +18,8 @@ from s3_encryption import (
     LegacyWriteWarning,
     MetadataTooLargeError,
     UnsupportedOperationError,
-    multipart,
 )
+from s3_encryption._operations import multipart
 
 from .opened import stored_plaintext
 from .uploads import DATA, MIN_PART_BYTES, Upload, uploaded

@@ -12,7 +12,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.stub import Stubber
 
 from s3_encryption import S3EncryptionClient
-from s3_encryption.operations import OPERATIONS
+from s3_encryption._operations.table import OPERATIONS
 
 from .encoders import ENCODERS
 from .worlds import AES_KEY, KEY, StrictWorld, World

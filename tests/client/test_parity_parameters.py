@@ -11,7 +11,7 @@ from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import ParamValidationError
 
-from s3_encryption.operations import OPERATIONS
+from s3_encryption._operations.table import OPERATIONS
 
 from .worlds import StrictWorld
 

@@ -33,7 +33,7 @@ from s3_encryption import (
     RsaKeyring,
     UnsupportedOperationError,
 )
-from s3_encryption.keywrap import WRAP_ALGORITHMS
+from s3_encryption._keys.wrap_algorithms import WRAP_ALGORITHMS
 
 from .encoders import ENCODERS
 from .worlds import AES_KEY, KEY, ReadOnce, RefusingKms, StrictWorld

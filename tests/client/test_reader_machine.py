@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from support.properties import reproducible
 
-from s3_encryption.algorithms import AES_GCM, AES_GCM_COMMITTING, AlgorithmSuite
-from s3_encryption.bodies import EncryptingReader
-from s3_encryption.ciphers import ContentKey
-from s3_encryption.declared import Declared
+from s3_encryption._body.digests import Declared
+from s3_encryption._body.plaintext import BLOCK_BYTES, Source
+from s3_encryption._body.request import EncryptingReader
+from s3_encryption._crypto.contexts import ContentKey
+from s3_encryption._crypto.ghash import Ghash
+from s3_encryption._crypto.keystream import Segment
+from s3_encryption._crypto.suites import AES_GCM, AES_GCM_COMMITTING, AlgorithmSuite
 from s3_encryption.exceptions import BodyChangedError, BodyMismatchError
-from s3_encryption.ghash import Ghash
-from s3_encryption.segments import Segment
-from s3_encryption.sources import BLOCK_BYTES, Source
 
 from .sources import ChangingSource
 

@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.properties import reproducible
 
-from s3_encryption.declared import Declared, combined_crc32, take_declared
+from s3_encryption._body.digests import Declared, combined_crc32, take_declared
+from s3_encryption._body.plaintext import BLOCK_BYTES, SMALL_BODY_BYTES, Source, check_length
 from s3_encryption.exceptions import (
     BodyMismatchError,
     ConfigurationError,
     ConfigurationTypeError,
 )
-from s3_encryption.sources import BLOCK_BYTES, SMALL_BODY_BYTES, Source, check_length
 
 from .sources import Answers, BrokenSource, ChangingSource, Huge, ShortReads, Signalled, Unseekable, pipe_with
 

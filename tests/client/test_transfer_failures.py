@@ -21,7 +21,8 @@ from support.fake_kms import KMS_KEY_ARN, FakeKms
 from support.servers import Answer, Fault, Request, refusal
 from support.strict_s3 import StrictS3
 
-from s3_encryption import BodyChangedError, KmsKeyring, multipart
+from s3_encryption import BodyChangedError, KmsKeyring
+from s3_encryption._operations import multipart
 
 from .opened import stored_plaintext
 from .sources import BrokenSource

@@ -19,7 +19,7 @@ from s3transfer.subscribers import BaseSubscriber
 from support.fake_kms import KMS_KEY_ARN, FakeKms
 
 from s3_encryption import BodyMismatchError, CommitmentPolicy, ConfigurationTypeError, KmsKeyring
-from s3_encryption.declared import crc32_of
+from s3_encryption._body.digests import crc32_of
 
 from .opened import stored_plaintext
 from .sources import ShortReads, Unseekable, pipe_with

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from s3_encryption import CipherStateError
-from s3_encryption.worker import Worker
+from s3_encryption._body.background import Worker
 
 
 def fail() -> None:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from s3_encryption import CommitmentPolicy
-from s3_encryption.engine import Engine
-from s3_encryption.envelope_store import EnvelopeStore
-from s3_encryption.keyrings import AesKeyring
-from s3_encryption.multipart import MultipartUploads
+from s3_encryption._keys.keyrings import AesKeyring
+from s3_encryption._operations.envelope_store import EnvelopeStore
+from s3_encryption._operations.multipart import MultipartUploads
+from s3_encryption._sealer import Engine
 
 from .opened import opened
 from .worlds import AES_KEY, BUCKET, KEY, StrictWorld

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from s3_encryption.algorithms import (
+from s3_encryption._crypto.suites import (
     AES_CBC,
     AES_CBC_PKCS7,
     AES_CTR,

@@ -16,7 +16,8 @@ from support import reference
 from support.core_process import run_core
 from support.reading import finish_at_once, in_pieces, pieces
 
-from s3_encryption.algorithms import (
+from s3_encryption._crypto.contexts import MAX_CALL_BYTES, MIN_CALL_BYTES, ContentKey, Filter
+from s3_encryption._crypto.suites import (
     AES_CBC,
     AES_CBC_PKCS7,
     AES_CTR,
@@ -25,7 +26,6 @@ from s3_encryption.algorithms import (
     GCM_MAX_PLAINTEXT_BYTES,
     AlgorithmSuite,
 )
-from s3_encryption.ciphers import MAX_CALL_BYTES, MIN_CALL_BYTES, ContentKey, Filter
 from s3_encryption.exceptions import (
     CipherStateError,
     ConfigurationError,
@@ -344,8 +344,8 @@ def test_filter_keeps_failing_after_a_failure(suite: AlgorithmSuite, release_unv
 
 DECRYPT_MALFORMED_BODIES = """
 import gc
-from s3_encryption.algorithms import AES_CBC, AES_GCM
-from s3_encryption.ciphers import ContentKey
+from s3_encryption._crypto.suites import AES_CBC, AES_GCM
+from s3_encryption._crypto.contexts import ContentKey
 from s3_encryption.exceptions import DecryptionError
 
 def decrypt(suite, length):

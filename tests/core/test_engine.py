@@ -30,9 +30,19 @@ from support.encoder import (
 from support.fake_kms import KMS_KEY_ARN, FakeKms, FakeKmsError
 from support.reading import finish_at_once, read
 
-from s3_encryption.algorithms import AES_CBC, AES_GCM, AES_GCM_COMMITTING, CommitmentPolicy
-from s3_encryption.engine import Engine, check_switch
-from s3_encryption.envelope import FORMATS, V1, V2, V3, emit, parse
+from s3_encryption._crypto.suites import AES_CBC, AES_GCM, AES_GCM_COMMITTING, CommitmentPolicy
+from s3_encryption._envelope.formats import FORMATS, V1, V2, V3, emit, parse
+from s3_encryption._keys.keyrings import (
+    AesKeyring,
+    DataKey,
+    Keyring,
+    KmsKeyring,
+    MultiKeyring,
+    RsaKeyring,
+    WrappedDataKey,
+)
+from s3_encryption._keys.wrap_algorithms import WRAP_ALGORITHMS
+from s3_encryption._sealer import Engine, check_switch
 from s3_encryption.exceptions import (
     ConfigurationError,
     ConfigurationTypeError,
@@ -45,8 +55,6 @@ from s3_encryption.exceptions import (
     S3EncryptionClientError,
     S3EncryptionClientSecurityError,
 )
-from s3_encryption.keyrings import AesKeyring, DataKey, Keyring, KmsKeyring, MultiKeyring, RsaKeyring, WrappedDataKey
-from s3_encryption.keywrap import WRAP_ALGORITHMS
 
 FORBID = CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT
 ALLOW = CommitmentPolicy.REQUIRE_ENCRYPT_ALLOW_DECRYPT

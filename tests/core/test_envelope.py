@@ -26,8 +26,9 @@ from support.encoder import (
     to_base64,
 )
 
-from s3_encryption.algorithms import AES_CBC, AES_CTR, AES_GCM, AES_GCM_COMMITTING
-from s3_encryption.envelope import (
+from s3_encryption._crypto.suites import AES_CBC, AES_CTR, AES_GCM, AES_GCM_COMMITTING
+from s3_encryption._envelope.encoding import decode_header_text, print_json
+from s3_encryption._envelope.formats import (
     FORMATS,
     MAX_INSTRUCTION_FILE_BYTES,
     RESERVED_FIELDS,
@@ -42,9 +43,8 @@ from s3_encryption.envelope import (
     split,
     without_envelope,
 )
+from s3_encryption._keys.keyrings import WrappedDataKey
 from s3_encryption.exceptions import ConfigurationError, InvalidEnvelopeError, NotEncryptedError
-from s3_encryption.fields import decode_header_text, print_json
-from s3_encryption.keyrings import WrappedDataKey
 
 LENGTH = "x-amz-unencrypted-content-length"
 V2_KEY_WRAP = Kind("V2", "AESWrap", GCM)

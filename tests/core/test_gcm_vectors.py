@@ -10,11 +10,11 @@ import pytest
 from support.encoder import V2_AES, Encoder, to_base64
 from support.known_answers import cavp, pyca_text, wycheproof
 
-from s3_encryption.algorithms import AES_CBC, AES_CTR, AES_GCM
-from s3_encryption.ciphers import ContentKey, Filter
-from s3_encryption.envelope import parse
+from s3_encryption._crypto.contexts import ContentKey, Filter
+from s3_encryption._crypto.suites import AES_CBC, AES_CTR, AES_GCM
+from s3_encryption._crypto.wrap_gcm import MAX_BLOCKS, ShortGcm
+from s3_encryption._envelope.formats import parse
 from s3_encryption.exceptions import DecryptionError, InvalidEnvelopeError
-from s3_encryption.short_gcm import MAX_BLOCKS, ShortGcm
 
 IV_BYTES = 12
 TAG_BYTES = 16

@@ -16,9 +16,9 @@ from support import reference
 from support.known_answers import cavp, pyca_text, wycheproof
 from support.properties import reproducible
 
-from s3_encryption.algorithms import AES_GCM, AES_GCM_COMMITTING, AlgorithmSuite
-from s3_encryption.ciphers import ContentKey
-from s3_encryption.ghash import FIELD, Ghash, HashedSegment, SegmentHash
+from s3_encryption._crypto.contexts import ContentKey
+from s3_encryption._crypto.ghash import FIELD, Ghash, HashedSegment, SegmentHash
+from s3_encryption._crypto.suites import AES_GCM, AES_GCM_COMMITTING, AlgorithmSuite
 
 SUITES = (AES_GCM, AES_GCM_COMMITTING)
 suites = pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)

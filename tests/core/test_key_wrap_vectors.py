@@ -8,8 +8,8 @@ from support import reference
 from support.encoder import AES_KEY, COMMITTING, GCM
 from support.known_answers import cavp, pyca_text, wycheproof
 
+from s3_encryption._keys.wrap_algorithms import load_aes_key, unwrap_data_key, wrap_data_key
 from s3_encryption.exceptions import DecryptionError
-from s3_encryption.keywrap import load_aes_key, unwrap_data_key, wrap_data_key
 
 DATA_KEY = bytes(range(100, 132))
 

@@ -17,14 +17,7 @@ from support.fake_kms import KMS_KEY_ARN, OTHER_KMS_KEY_ARN, FakeKms, FakeKmsErr
 from support.known_answers import wycheproof
 from support.reading import read
 
-from s3_encryption.engine import Engine
-from s3_encryption.exceptions import (
-    ConfigurationError,
-    ConfigurationTypeError,
-    DecryptionError,
-    KeyringMismatchError,
-)
-from s3_encryption.keyrings import (
+from s3_encryption._keys.keyrings import (
     AesKeyring,
     DataKey,
     Keyring,
@@ -34,7 +27,14 @@ from s3_encryption.keyrings import (
     WrappedDataKey,
     check_keyring,
 )
-from s3_encryption.keywrap import WRAP_ALGORITHMS, names_for
+from s3_encryption._keys.wrap_algorithms import WRAP_ALGORITHMS, names_for
+from s3_encryption._sealer import Engine
+from s3_encryption.exceptions import (
+    ConfigurationError,
+    ConfigurationTypeError,
+    DecryptionError,
+    KeyringMismatchError,
+)
 
 RAW_WRAPS = [name for name, algorithm in WRAP_ALGORITHMS.items() if algorithm.key_type != "kms"]
 KMS_WRAPS = [name for name, algorithm in WRAP_ALGORITHMS.items() if algorithm.key_type == "kms"]

@@ -16,7 +16,8 @@ from support.encoder import AES_KEY, GCM_KINDS, RSA_KEY, Encoder, Kind, to_base6
 from support.fake_kms import KMS_KEY_ARN, FakeKms, FakeKmsError
 from support.reading import finish_at_once, read
 
-from s3_encryption.algorithms import (
+from s3_encryption._crypto.contexts import ContentKey, Filter
+from s3_encryption._crypto.suites import (
     AES_CBC,
     AES_CBC_PKCS7,
     AES_CTR,
@@ -25,9 +26,8 @@ from s3_encryption.algorithms import (
     AlgorithmSuite,
     CommitmentPolicy,
 )
-from s3_encryption.ciphers import ContentKey, Filter
-from s3_encryption.engine import Engine
-from s3_encryption.envelope import (
+from s3_encryption._envelope.encoding import decode_header_text
+from s3_encryption._envelope.formats import (
     FORMATS,
     INSTRUCTION_FILE_MARKER,
     RESERVED_FIELDS,
@@ -38,15 +38,15 @@ from s3_encryption.envelope import (
     parse,
     split,
 )
+from s3_encryption._keys.keyrings import KmsKeyring, WrappedDataKey
+from s3_encryption._keys.wrap_algorithms import WRAP_ALGORITHMS, load_aes_key, unwrap_data_key, wrap_data_key
+from s3_encryption._sealer import Engine
 from s3_encryption.exceptions import (
     DecryptionError,
     NotEncryptedError,
     S3EncryptionClientError,
     S3EncryptionClientSecurityError,
 )
-from s3_encryption.fields import decode_header_text
-from s3_encryption.keyrings import KmsKeyring, WrappedDataKey
-from s3_encryption.keywrap import WRAP_ALGORITHMS, load_aes_key, unwrap_data_key, wrap_data_key
 
 
 def law(examples: int) -> settings:

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from support.content_keys import body_of, content_key
 from support.properties import reproducible
 
-from s3_encryption.algorithms import AES_GCM, AES_GCM_COMMITTING, AlgorithmSuite
-from s3_encryption.ciphers import Buffer
+from s3_encryption._crypto.contexts import Buffer
+from s3_encryption._crypto.out_of_order import PartsDecryptor
+from s3_encryption._crypto.suites import AES_GCM, AES_GCM_COMMITTING, AlgorithmSuite
 from s3_encryption.exceptions import DecryptionError
-from s3_encryption.parts import PartsDecryptor
 
 SUITES = (AES_GCM, AES_GCM_COMMITTING)
 suites = pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)

@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import reference
 
-from s3_encryption.algorithms import AES_CBC
-from s3_encryption.ciphers import ContentKey
-from s3_encryption.ranges import (
+from s3_encryption._body.ranges import (
     ByteRange,
     cbc_ciphertext_span,
     content_range,
     parse_content_range,
     parse_range,
 )
+from s3_encryption._crypto.contexts import ContentKey
+from s3_encryption._crypto.suites import AES_CBC
 
 # All different, so that a wrong slice can't look like the right one.
 DATA = bytes(range(200))

@@ -17,8 +17,8 @@ from support import reference
 from support.encoder import COMMITTING, GCM, RSA_KEY
 from support.known_answers import cavp, pyca_text, pycryptodome_text, wycheproof
 
+from s3_encryption._keys.wrap_algorithms import unwrap_data_key, wrap_data_key
 from s3_encryption.exceptions import DecryptionError
-from s3_encryption.keywrap import unwrap_data_key, wrap_data_key
 
 OAEP_SHA1 = "RSA-OAEP-SHA1"
 OAEP_SHA256 = "RSA/ECB/OAEPWithSHA-256AndMGF1Padding"

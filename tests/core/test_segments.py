@@ -13,10 +13,10 @@ from support import reference
 from support.content_keys import content_key
 from support.properties import reproducible
 
-from s3_encryption.algorithms import AES_GCM, AES_GCM_COMMITTING, AlgorithmSuite
+from s3_encryption._crypto.ghash import Ghash
+from s3_encryption._crypto.keystream import Segment
+from s3_encryption._crypto.suites import AES_GCM, AES_GCM_COMMITTING, AlgorithmSuite
 from s3_encryption.exceptions import BodyChangedError
-from s3_encryption.ghash import Ghash
-from s3_encryption.segments import Segment
 
 BLOCK_BYTES = 64 * 1024
 DATA = random.Random("segments").randbytes(4 * BLOCK_BYTES + 77)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from support.properties import reproducible
 from support.reference import gcm_encrypt
 
+from s3_encryption._crypto.wrap_gcm import ShortGcm
 from s3_encryption.exceptions import DecryptionError
-from s3_encryption.short_gcm import ShortGcm
 
 KEY = bytes(range(100, 132))
 IV = bytes(range(12))
@@ -123,4 +123,4 @@ def test_key_does_not_leave_the_process() -> None:
     gcm = ShortGcm(KEY)
     with pytest.raises(TypeError, match="pickled"):
         pickle.dumps(gcm)
-    assert repr(gcm).startswith("<s3_encryption.short_gcm.ShortGcm object at ")
+    assert repr(gcm).startswith("<s3_encryption._crypto.wrap_gcm.ShortGcm object at ")

@@ -10,10 +10,10 @@ from support.fake_kms import FakeKms
 from support.reading import finish_at_once, read_body
 from support.vectors import KMS_RECORDS, PEER_VECTORS, VECTORS, Vector, salamander
 
-from s3_encryption.algorithms import AES_GCM, CommitmentPolicy
-from s3_encryption.ciphers import ContentKey
-from s3_encryption.engine import Engine
-from s3_encryption.envelope import Envelope, emit, merge, parse, split
+from s3_encryption._crypto.contexts import ContentKey
+from s3_encryption._crypto.suites import AES_GCM, CommitmentPolicy
+from s3_encryption._envelope.formats import Envelope, emit, merge, parse, split
+from s3_encryption._sealer import Engine
 from s3_encryption.exceptions import DecryptionError, PolicyError
 
 LENGTH = "x-amz-unencrypted-content-length"

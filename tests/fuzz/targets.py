@@ -16,20 +16,20 @@ from support import reference
 from support.encoder import AES_KEY, ALL_KINDS, RSA_KEY, Encoder, Kind, instruction_file
 from support.vectors import PEER_VECTORS, VECTORS, Vector
 
-from s3_encryption.algorithms import AES_CBC, CONTENT_ALGORITHMS
-from s3_encryption.ciphers import ContentKey
-from s3_encryption.engine import Engine
-from s3_encryption.envelope import RESERVED_FIELDS, Envelope, emit, envelope_fields, merge, parse, split
+from s3_encryption._body.ranges import content_range, parse_content_range, parse_range
+from s3_encryption._crypto.contexts import ContentKey
+from s3_encryption._crypto.suites import AES_CBC, CONTENT_ALGORITHMS
+from s3_encryption._envelope.encoding import decode_header_text, parse_description, print_json
+from s3_encryption._envelope.formats import RESERVED_FIELDS, Envelope, emit, envelope_fields, merge, parse, split
+from s3_encryption._keys.keyrings import AesKeyring
+from s3_encryption._keys.wrap_algorithms import WRAP_ALGORITHMS, load_aes_key, unwrap_data_key
+from s3_encryption._sealer import Engine
 from s3_encryption.exceptions import (
     DecryptionError,
     InvalidEnvelopeError,
     S3EncryptionClientError,
     S3EncryptionClientSecurityError,
 )
-from s3_encryption.fields import decode_header_text, parse_description, print_json
-from s3_encryption.keyrings import AesKeyring
-from s3_encryption.keywrap import WRAP_ALGORITHMS, load_aes_key, unwrap_data_key
-from s3_encryption.ranges import content_range, parse_content_range, parse_range
 
 CORPUS = Path(__file__).with_name("corpus")
 # Longer than the longest envelope and instruction file that are accepted, for those two; S3's headers are shorter.

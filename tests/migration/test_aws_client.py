@@ -18,9 +18,9 @@ from support.fake_kms import KMS_KEY_ARN, FakeKms
 from support.vectors import KMS_RECORDS, PEER_VECTORS, VECTORS, Vector
 
 from s3_encryption import ConfigurationError, S3EncryptionClient, S3EncryptionClientConfig
+from s3_encryption._keys.keyrings import AesKeyring
 from s3_encryption.exceptions import S3EncryptionClientError, S3EncryptionClientSecurityError
 from s3_encryption.instruction_file_config import InstructionFileConfig
-from s3_encryption.keyrings import AesKeyring
 from s3_encryption.materials import AlgorithmSuite, CommitmentPolicy, DefaultCryptoMaterialsManager
 from s3_encryption.materials.crypto_materials_manager import DefaultCryptoMaterialsManager as ManagerByItsPath
 from s3_encryption.materials.kms_keyring import KmsKeyring

@@ -25,10 +25,10 @@ from botocore.config import Config
 from support.vectors import AES_KEYS
 
 from s3_encryption import CommitmentPolicy, S3EncryptionClient
-from s3_encryption.bodies import EncryptingReader
-from s3_encryption.ciphers import ContentKey
-from s3_encryption.multipart import _Upload
-from s3_encryption.streams import DecryptingStream
+from s3_encryption._body.request import EncryptingReader
+from s3_encryption._body.response import DecryptingStream
+from s3_encryption._crypto.contexts import ContentKey
+from s3_encryption._operations.multipart import _Upload
 
 from .ledger import MAX_BYTES
 from .storm import Shore, Storm

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from s3_encryption.algorithms import AES_GCM, AlgorithmSuite
-from s3_encryption.ciphers import ContentKey
+from s3_encryption._crypto.contexts import ContentKey
+from s3_encryption._crypto.suites import AES_GCM, AlgorithmSuite
 
 from . import reference
 

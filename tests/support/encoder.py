@@ -11,7 +11,7 @@ from typing import Any
 
 from Crypto.Cipher import AES
 
-from s3_encryption.keyrings import AesKeyring, Keyring, KmsKeyring, RsaKeyring
+from s3_encryption._keys.keyrings import AesKeyring, Keyring, KmsKeyring, RsaKeyring
 
 from . import reference, vectors
 from .fake_kms import KMS_KEY_ARN, FakeKms

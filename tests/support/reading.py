@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from s3_encryption.ciphers import Buffer, Filter
-from s3_encryption.engine import Engine
-from s3_encryption.envelope import Envelope, merge, parse
+from s3_encryption._crypto.contexts import Buffer, Filter
+from s3_encryption._envelope.formats import Envelope, merge, parse
+from s3_encryption._sealer import Engine
 
 from .encoder import Stored
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from Crypto.PublicKey import RSA
 
-from s3_encryption.keyrings import AesKeyring, Keyring, KmsKeyring, RsaKeyring
+from s3_encryption._keys.keyrings import AesKeyring, Keyring, KmsKeyring, RsaKeyring
 
 VECTORS_DIRECTORY = Path(__file__).resolve().parent.parent / "vectors"
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import boto3
 import pytest
 
-from s3_encryption import S3EncryptionClient, typed
+from s3_encryption import S3EncryptionClient
+from s3_encryption import _typing as typed
 
 SAMPLES = Path(__file__).parent / "samples"
 PACKAGE = Path(inspect.getfile(S3EncryptionClient)).parent
@@ -76,7 +77,7 @@ def test_mistakes_are_found(environments: dict[bool, Path], stubs: bool) -> None
 
 def test_what_checkers_see_fits_the_stubs(environments: dict[bool, Path]) -> None:
     """The module that is for type checkers only has no errors with the stubs."""
-    printed = check(environments[True], "--follow-imports=silent", str(PACKAGE / "typed.py"))
+    printed = check(environments[True], "--follow-imports=silent", str(PACKAGE / "_typing.py"))
     assert printed.startswith("Success"), printed
 
 

@@ -1,0 +1,151 @@
+"""How encrypted bodies go out: small ones at once, large ones in chunks with a checksum behind them (aws-chunked).
+
+Over TLS botocore sends large bodies in chunks, and copies each several times on the way. This makes the same encoding
+without a copy: the blocks of an ``EncryptingReader`` go to the socket as they are, and their checksum is computed where
+they are encrypted.
+
+The format: https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming-trailers.html
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.httpchecksum import AwsChunkedWrapper
+
+from .._crypto.contexts import Buffer
+from .._envelope.formats import RESERVED_FIELDS
+from ..exceptions import UnsupportedOperationError
+from .digests import Crc32
+from .plaintext import BLOCK_BYTES
+from .request import EncryptingReader, SmallBody
+
+_CRC32_TRAILER = b"x-amz-checksum-crc32"
+_CRC32_TEXT_BYTES = 8
+
+
+class ChunkedBody:
+    """An encrypted body in chunks of BLOCK_BYTES, with a CRC-32 of the ciphertext behind them: what urllib3 reads.
+
+    Its length can be told beforehand, so it needs no chunks of HTTP's own around it.
+    """
+
+    def __init__(self, reader: EncryptingReader) -> None:
+        self._reader = reader
+        self._pieces = self._new_pass()
+
+    def __len__(self) -> int:
+        full, rest = divmod(len(self._reader), BLOCK_BYTES)
+        framing = full * len(_frame(BLOCK_BYTES)) + (len(_frame(rest)) if rest else 0)
+        return len(self._reader) + framing + len(_end(bytes(_CRC32_TEXT_BYTES)))
+
+    def read(self, size: int | None = -1) -> Buffer:
+        """Return the next piece, whatever its size, since urllib3 sends what it gets; nothing at the end only.
+
+        All that is left for None or a negative size.
+        """
+        if size is None or size < 0:
+            # A copy of each piece: its memory is used again for a later one.
+            return b"".join([bytes(piece) for piece in self._pieces])
+        return next(self._pieces, b"")
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go back to the start, the only place that botocore goes to."""
+        if (offset, whence) != (0, 0):
+            raise ValueError("an aws-chunked body can be read again from its start only")
+        self._reader.rewind()
+        self._pieces = self._new_pass()
+        return 0
+
+    def signal_transferring(self) -> None:
+        """Pass on what s3transfer says to its bodies."""
+        self._reader.signal_transferring()
+
+    def signal_not_transferring(self) -> None:
+        """Pass on what s3transfer says to its bodies."""
+        self._reader.signal_not_transferring()
+
+    def _new_pass(self) -> Generator[Buffer, None, None]:
+        crc = Crc32()
+        left, left_in_chunk = len(self._reader), 0
+        before = b""
+        for block in self._reader.blocks(crc.update):
+            rest = memoryview(block)
+            while rest:
+                if not left_in_chunk:
+                    left_in_chunk = min(BLOCK_BYTES, left)
+                    left -= left_in_chunk
+                    yield b"%s%x\r\n" % (before, left_in_chunk)
+                    before = b"\r\n"
+                piece, rest = rest[:left_in_chunk], rest[left_in_chunk:]
+                left_in_chunk -= len(piece)
+                yield piece
+        yield before + _end(base64.b64encode(crc.digest()))
+
+
+def _frame(size: int) -> bytes:
+    return b"%x\r\n\r\n" % size
+
+
+def _end(checksum: bytes) -> bytes:
+    return b"0\r\n%s:%s\r\n\r\n" % (_CRC32_TRAILER, checksum)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What was made for one request: its body, and the headers of the envelope. Event handlers may change neither."""
+
+    body: Any
+    headers: Mapping[str, str]
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any]) -> Made:
+        """Return what is in the parameters of a request."""
+        metadata = params.get("Metadata") or {}
+        headers = {f"x-amz-meta-{name}": text for name, text in metadata.items() if name.lower() in RESERVED_FIELDS}
+        return cls(params.get("Body"), headers)
+
+    def check(self, request: Mapping[str, Any]) -> None:
+        """Pass when it is in the request as botocore will send it.
+
+        Raises:
+            UnsupportedOperationError: An event handler has put something else there.
+        """
+        headers = request["headers"]
+        if any(headers.get(name) != text for name, text in self.headers.items()):
+            raise UnsupportedOperationError(
+                "An event handler has removed or changed the object's envelope, so that nobody could read the object. "
+                'Let the handler add to params["Metadata"], and not replace it.'
+            )
+        if self.body is not None and _unwrapped(request["body"]) is not self.body:
+            raise UnsupportedOperationError(
+                "An event handler has replaced the encrypted body, and what it put there would be stored as it is. "
+                "Change the Body before it is given to this client."
+            )
+
+
+def _unwrapped(body: Any) -> Any:
+    return getattr(body, "_raw", None) if type(body) is AwsChunkedWrapper else body
+
+
+def sendable(request: dict[str, Any]) -> dict[str, Any]:
+    """Return the request to make instead of one of botocore's: the same, where its body is not an encrypted one."""
+    body: Any = request.get("body")
+    headers = request.get("headers", {})
+    source = _unwrapped(body)
+    if isinstance(source, SmallBody):
+        content = source.getvalue() if body is source else body
+        return {**request, "body": content, "headers": _without("Expect", headers)}
+    trailer = getattr(body, "_checksum_name", "")
+    if body is source or not isinstance(source, EncryptingReader) or trailer != _CRC32_TRAILER.decode():
+        return request
+    replacement = ChunkedBody(source)
+    length = {"Content-Length": str(len(replacement))}
+    return {**request, "body": replacement, "headers": {**_without("Transfer-Encoding", headers), **length}}
+
+
+def _without(unwanted: str, headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name != unwanted}

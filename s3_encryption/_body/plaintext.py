@@ -1,0 +1,228 @@
+"""Sources: the Body that a caller gives, whatever it is, from where it stands when it is given.
+
+What it may be, how long it is, whether it can be read twice and by another thread, and its plaintext in blocks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from .._crypto.contexts import Buffer
+from .._crypto.suites import GCM_MAX_PLAINTEXT_BYTES
+from ..exceptions import BodyChangedError, ConfigurationError, ConfigurationTypeError
+from .digests import Declared, wrong_length
+
+# How much is read, encrypted, remembered by a digest and sent at a time.
+BLOCK_BYTES = 1024 * 1024
+# From this size on, a file is read and encrypted by a second thread, one block ahead of the network.
+_AHEAD_BYTES = 4 * 1024 * 1024
+# Up to this size the ciphertext is held in memory: encrypting once is then cheaper than a reader that can start again.
+SMALL_BODY_BYTES = 1024 * 1024
+
+
+class Source:
+    """A caller's Body, from the position at which it was given.
+
+    Raises:
+        ConfigurationTypeError: It is not what boto3 takes as a Body, or it is a text stream.
+        ConfigurationError: It is positioned behind its end.
+    """
+
+    def __init__(self, body: Any) -> None:
+        if isinstance(body, str):
+            body = body.encode("utf-8")
+        # Bytes need not be copied to be read.
+        self._content = memoryview(body) if isinstance(body, bytes) else None
+        if isinstance(body, (bytes, bytearray)):
+            body = io.BytesIO(body)
+        if not callable(getattr(body, "read", None)):
+            raise ConfigurationTypeError(f"Body must be bytes or a binary file-like object, not {type(body).__name__}.")
+        if isinstance(body, io.TextIOBase):
+            raise ConfigurationTypeError("Body must be a file opened in binary mode ('rb'), not a text stream.")
+        self.body = body
+        self._base = _position(body)
+        # The length in bytes; None when only reading to the end can tell.
+        self.length = None if self._base is None else self._measure(self._base)
+        self._left = self.length
+        # What was read ahead, to see whether the source is small.
+        self._ahead = b""
+        if self.length == 0:
+            # Otherwise nothing would be read of a file that was opened for writing, and nobody told.
+            self.body.read(0)
+
+    @property
+    def can_be_read_ahead(self) -> bool:
+        """Whether a second thread may read it, and is worth it: other objects than files may belong to their thread."""
+        return self._is_plain_file and self.length is not None and self.length >= _AHEAD_BYTES
+
+    @property
+    def _is_plain_file(self) -> bool:
+        # Not a subclass of one, nor a buffer over one: it may do other things.
+        body = self.body.raw if type(self.body) is io.BufferedReader else self.body
+        return type(body) in (io.BytesIO, io.FileIO)
+
+    def _measure(self, base: int) -> int | None:
+        end = _end(self.body)
+        self.body.seek(base)
+        if end is None:
+            return None
+        if end < base:
+            raise ConfigurationError(f"Body is positioned at {base}, behind its end at {end}. Seek to where it starts.")
+        return end - base
+
+    def rewind(self) -> None:
+        """Go back to where the body was given. Not to its start: that is not part of what was given."""
+        self.body.seek(self._base)
+        self._left = self.length
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        """After an error, go back to where the body was given: the caller's own retry must not store what is left."""
+        if error is not None and self._base is not None:
+            # A body that can't go back, or was closed meanwhile, must not hide the error.
+            with contextlib.suppress(Exception):
+                self.signal("signal_not_transferring")
+                self.rewind()
+
+    def take_small(self) -> bytes | None:
+        """Return all of a source of at most SMALL_BODY_BYTES; None for a longer one, which stays as it was."""
+        if self.length is not None and self.length > SMALL_BODY_BYTES:
+            return None
+        self.signal("signal_transferring")
+        self._ahead = b"".join(self._read_until(SMALL_BODY_BYTES + 1 if self.length is None else self.length))
+        if len(self._ahead) > SMALL_BODY_BYTES:
+            return None
+        self.check_end()
+        return self._ahead
+
+    def _read_until(self, size: int) -> Iterator[bytes]:
+        while size > 0 and (block := self._block(min(size, BLOCK_BYTES))):
+            size -= len(block)
+            yield block
+
+    def blocks(self) -> Iterator[Buffer]:
+        """Yield what is left, in blocks of BLOCK_BYTES; what a source grows by after it was given is not part of it.
+
+        A block is good until the next one is asked for.
+        """
+        ahead, self._ahead = self._ahead, b""
+        if ahead:
+            yield ahead
+        if self._content is not None:
+            next_block: Callable[[], Buffer] = self._next_of_content
+        elif self._is_plain_file and self._left is not None:
+            next_block = partial(self._next_of_file, memoryview(bytearray(min(BLOCK_BYTES, self._left))))
+        else:
+            next_block = partial(self._block, BLOCK_BYTES)
+        while block := next_block():
+            yield block
+
+    def _next_of_content(self) -> memoryview:
+        assert self._content is not None  # checked by who calls
+        assert self._left is not None  # bytes have a length
+        start = len(self._content) - self._left
+        block = self._content[start : start + BLOCK_BYTES]
+        self._left -= len(block)
+        return block
+
+    def _next_of_file(self, memory: memoryview) -> memoryview:
+        """Return the next block of a file, read into memory that is there: fresh memory costs more than the cipher."""
+        assert self._left is not None  # a file with a position has a length
+        wanted = min(len(memory), self._left)
+        filled = 0
+        while filled < wanted and (size := self.body.readinto(memory[filled:wanted])):
+            filled += size
+        self._left -= filled
+        return memory[:filled]
+
+    def check_end(self) -> None:
+        """Pass when all that the source held when it was given has been read.
+
+        Raises:
+            BodyChangedError: It has become shorter.
+        """
+        if self._left:
+            raise BodyChangedError(
+                f"The source of the upload has become shorter than the {self.length} bytes that it had. "
+                "Nothing was stored."
+            )
+
+    def _block(self, size: int) -> bytes:
+        """Return ``size`` bytes, fewer only at the end, however short the source's own reads are."""
+        parts: list[bytes] = []
+        if self._left is not None:
+            size = min(size, self._left)
+        while size > 0:
+            part = self.body.read(size)
+            if not isinstance(part, (bytes, bytearray, memoryview)):
+                raise ConfigurationTypeError(
+                    f"Body.read() must return bytes, not {type(part).__name__}: open files in binary mode ('rb')."
+                )
+            if not part:
+                break
+            if len(part) > size:
+                raise ConfigurationError("Body.read(size) returned more than size bytes.")
+            parts.append(bytes(part))
+            size -= len(part)
+        block = parts[0] if len(parts) == 1 else b"".join(parts)
+        if self._left is not None:
+            self._left -= len(block)
+        return block
+
+    def signal(self, name: str) -> None:
+        """Pass on what s3transfer says to its bodies, where this is one of them."""
+        receiver = getattr(self.body, name, None)
+        if receiver is not None:
+            receiver()
+
+    def raise_if_cancelled(self) -> None:
+        """Raise what a read would, without reading: the bodies of a cancelled s3transfer upload raise its error."""
+        self._ahead += self.body.read(0)
+
+
+def _position(body: Any) -> int | None:
+    """Return the current position of a body; None if it can't be read twice."""
+    try:
+        seekable = getattr(body, "seekable", True)
+        if not (seekable() if callable(seekable) else seekable):
+            return None
+        position = int(body.tell())
+        body.seek(position)
+    except (AttributeError, OSError, ValueError):
+        return None
+    return position
+
+
+def _end(body: Any) -> int | None:
+    """Return the position of a body's end; None if only reading can tell it."""
+    # Bodies of older transfer classes, and some others, can go to a place, and tell their length, but not go to their
+    # end.
+    with contextlib.suppress(TypeError, OSError, ValueError):
+        body.seek(0, io.SEEK_END)
+        return int(body.tell())
+    with contextlib.suppress(TypeError):
+        return len(body)
+    return None
+
+
+def check_length(source: Source, declared: Declared) -> None:
+    """Pass when a source has the declared length, as far as it can tell its length, and not more than can be encrypted.
+
+    Raises:
+        BodyMismatchError: It has another length.
+        ConfigurationError: It is too long for one key and IV.
+    """
+    if source.length is None:
+        return
+    if declared.length is not None and declared.length != source.length:
+        raise wrong_length(declared.length, source.length)
+    if source.length > GCM_MAX_PLAINTEXT_BYTES:
+        raise ConfigurationError(
+            f"The body has {source.length} bytes; AES-GCM encrypts {GCM_MAX_PLAINTEXT_BYTES} (64 GiB) at most."
+        )

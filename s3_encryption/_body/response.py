@@ -1,0 +1,306 @@
+"""Response bodies: the decrypting stream under botocore's StreamingBody."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from typing import IO, Any
+
+from botocore.httpchecksum import StreamingChecksumBody
+
+from .._crypto.buffers import ReusedMemory
+from .._crypto.contexts import HOLDBACK_BYTES, MIN_CALL_BYTES, Buffer, Filter, updated
+from .._envelope.encoding import encode_base64
+from ..exceptions import CipherStateError
+from .background import Call, Worker
+
+# What is asked of the network, or of the spool, at a time: big enough for the cipher, small enough to be reused.
+READ_BYTES = 1024 * 1024
+# From this size on, a second thread decrypts what has come while the next piece is on its way.
+_AHEAD_BYTES = 4 * 1024 * 1024
+# How many pieces may wait for it.
+_PIECES_AHEAD = 2
+
+
+class DecryptingStream(io.RawIOBase):
+    """The raw stream of a decrypted response: botocore's StreamingBody reads it as it would read the socket.
+
+    Plaintext is released when the whole object was verified: ``read()`` of everything verifies in memory, and so does
+    any read of an object of at most ``buffer_size`` bytes; a longer one is spooled, as ciphertext, to an unlinked
+    temporary file, verified, and decrypted while it is read. With ``release_unverified`` plaintext comes as it arrives,
+    and the error comes at the end. After an error every later read fails in the same way.
+
+    Args:
+        body: The ciphertext: a botocore StreamingBody, so that its length and checksum are checked and botocore's own
+            errors come out of it.
+        new_filter: Makes a decrypting filter; its argument is ``release_unverified``.
+        ciphertext_length: The length of the body in bytes; None when the server did not say.
+        buffer_size: How many bytes may be held in memory.
+        release_unverified: Whether plaintext may be released before it is verified.
+        on_error: Called with every error before it is raised.
+    """
+
+    def __init__(
+        self,
+        body: Any,
+        new_filter: Callable[[bool], Filter],
+        *,
+        ciphertext_length: int | None,
+        buffer_size: int,
+        release_unverified: bool,
+        on_error: Callable[[BaseException], None],
+    ) -> None:
+        super().__init__()
+        self._body = body
+        self._new_filter = new_filter
+        self._ciphertext_length = ciphertext_length
+        self._buffer_size = buffer_size
+        self._release_unverified = release_unverified
+        self._on_error = on_error
+        self._pieces: Iterator[Buffer] | None = None
+        self._piece = memoryview(b"")
+        self._position = 0
+        self._failure: BaseException | None = None
+        self._in_use = threading.Lock()
+
+    def readable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Return ``size`` bytes, fewer only at the end; everything that is left for None or a negative size."""
+        if not self._in_use.acquire(blocking=False):
+            raise CipherStateError("A body can't be read by two threads at once.")
+        try:
+            if size is not None and 0 < size <= len(self._piece) and not self.closed:
+                # A small read from a block that is there.
+                part = self._piece[:size]
+                self._piece = self._piece[size:]
+                self._position += size
+                return bytes(part)
+            return self._read(size)
+        finally:
+            self._in_use.release()
+
+    def _read(self, size: int | None) -> bytes:
+        if self.closed:
+            raise ValueError("I/O operation on closed file.")
+        if self._failure is not None:
+            raise self._failure
+        try:
+            data = self._read_all() if size is None or size < 0 else self._read_exactly(size)
+        except BaseException as error:
+            # Also after an interrupt: what was read is lost, and the next read must not look like the end.
+            self._failure = error
+            self._on_error(error)
+            self._release()
+            raise
+        self._position += len(data)
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._release()
+            self._body.close()
+        super().close()
+
+    @property
+    def _fp(self) -> Any:
+        # Where botocore's set_socket_timeout looks for the socket.
+        return self._body._raw_stream._fp
+
+    # --- what is left, and what is next -------------------------------------------------------------------------------
+
+    def _read_all(self) -> bytes:
+        if self._pieces is None:
+            # The caller wants it all in memory anyway: no spool is needed, and nothing is released unverified.
+            self._pieces = iter(())
+            return self._verified_in_memory()
+        # Shares its memory with the buffer, where b"".join() would hold everything twice.
+        whole = io.BytesIO(bytes(self._take()))
+        whole.seek(0, io.SEEK_END)
+        for piece in self._started():
+            whole.write(piece)
+        return whole.getvalue()
+
+    def _read_exactly(self, size: int) -> bytes:
+        parts = []
+        while size > 0 and self._fill():
+            # A copy: the next piece may be made in the same memory.
+            part = bytes(self._piece[:size])
+            self._piece = self._piece[size:]
+            size -= len(part)
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _take(self) -> memoryview:
+        rest, self._piece = self._piece, memoryview(b"")
+        return rest
+
+    def _fill(self) -> bool:
+        """Have a non-empty piece ready; False at the end."""
+        while not self._piece:
+            piece = next(self._started(), None)
+            if piece is None:
+                return False
+            self._piece = memoryview(piece)
+        return True
+
+    def _started(self) -> Iterator[Buffer]:
+        if self._pieces is None:
+            self._pieces = self._start()
+        return self._pieces
+
+    def _start(self) -> Iterator[Buffer]:
+        if self._release_unverified:
+            return self._passed(self._new_filter(True))
+        if self._ciphertext_length is not None and self._ciphertext_length <= self._buffer_size:
+            return iter((self._verified_in_memory(),))
+        return self._verified_in_spool()
+
+    def _release(self) -> None:
+        # Not waiting for the garbage collector: spools and threads end with what makes the pieces.
+        if isinstance(self._pieces, Generator):
+            # Another thread may be in it: then it ends there, because the body is closed.
+            with contextlib.suppress(ValueError):
+                self._pieces.close()
+
+    # --- verification -------------------------------------------------------------------------------------------------
+
+    def _verified_in_memory(self) -> bytes:
+        if self._ciphertext_length is not None and self._ciphertext_length <= MIN_CALL_BYTES:
+            # All at once: nothing is released before the filter's end, so it need not keep anything back.
+            filter = self._new_filter(True)
+            data = read_up_to(self._body, self._ciphertext_length + 1)
+            return b"".join((filter.update(data), filter.finalize()))
+        # Nothing comes out before the end.
+        *_, plaintext = self._passed(self._new_filter(False))
+        return bytes(plaintext)
+
+    def _verified_in_spool(self) -> Iterator[Buffer]:
+        """Return plaintext from a second pass over the ciphertext, after a first one has verified it."""
+        spool = tempfile.SpooledTemporaryFile(max_size=self._buffer_size)  # noqa: SIM115 - closed by _from_spool
+        if self._ciphertext_length is not None:
+            spool.rollover()
+        try:
+            for _ in self._passed(self._new_filter(True), spool):
+                pass
+        except BaseException:
+            spool.close()
+            raise
+        # The second pass verifies again at its end, so that a changed temporary file does not go unnoticed.
+        return _from_spool(spool, self._new_filter(True), self._ciphertext_length)
+
+    def _passed(self, filter: Filter, spool: IO[bytes] | None = None) -> Iterator[Buffer]:
+        """Return what a filter makes of the body, of which a copy goes into a spool."""
+        data = _ciphertext(self._body, self._ciphertext_length or 0, spool)
+        return _filtered(data, filter, self._ciphertext_length, self._body)
+
+
+# Outside of the stream, which they must not hold: it could not go before the garbage collector came round.
+
+
+def _ciphertext(body: Any, left: int, spool: IO[bytes] | None) -> Iterator[bytes]:
+    # What a filter holds back comes with the first read, so that the pieces that it makes have READ_BYTES each.
+    size = READ_BYTES + HOLDBACK_BYTES
+    # Of what is announced not more is asked for than there is: then urllib3 need not copy it together. The last, empty
+    # read makes botocore compare length and checksum before the filter's end releases anything.
+    while data := body.read(min(size, left) if left > 0 else size):
+        if spool is not None:
+            spool.write(data)
+        yield data
+        size, left = READ_BYTES, left - len(data)
+
+
+def _from_spool(spool: IO[bytes], filter: Filter, size: int | None) -> Iterator[Buffer]:
+    with spool:
+        spool.seek(0)
+        yield from _filtered(iter(lambda: spool.read(READ_BYTES), b""), filter, size)
+
+
+def _filtered(data: Iterator[bytes], filter: Filter, size: int | None, body: Any = None) -> Iterator[Buffer]:
+    is_large = size is not None and size >= _AHEAD_BYTES
+    return _filtered_behind(data, filter, body) if is_large else filtered(data, filter)
+
+
+def filtered(data: Iterator[bytes], filter: Filter) -> Iterator[Buffer]:
+    """Yield what a filter makes of pieces of data, to its end; a piece is good until the next is asked for."""
+    memory = ReusedMemory()
+    for piece in data:
+        yield updated(filter, piece, memory)
+    yield filter.finalize()
+
+
+def _filtered_behind(data: Iterator[bytes], filter: Filter, body: Any) -> Iterator[Buffer]:
+    """Do the same, and fetch each piece while a second thread works on the one before it.
+
+    The thread computes only, also the checksum of the ``body`` where the data come from one: whatever may block or fail
+    in the network stays with the caller's.
+    """
+    worker = Worker()
+    if type(body) is StreamingChecksumBody:
+        body._checksum = _ChecksumBehind(body._checksum, worker)
+    try:
+        waiting: deque[Call[memoryview]] = deque()
+        # Those that wait, and the one that is being read.
+        memory = ReusedMemory(_PIECES_AHEAD + 1)
+        for piece in data:
+            waiting.append(worker.submit(updated, filter, piece, memory))
+            if len(waiting) > _PIECES_AHEAD:
+                yield waiting.popleft().result()
+        for made in waiting:
+            yield made.result()
+    finally:
+        # Not waited for: this may be the garbage collector's doing, at a moment in which no thread can end.
+        worker.stop()
+    yield filter.finalize()
+
+
+class _ChecksumBehind:
+    """A checksum of botocore's, computed by a second thread: for a CRC-32 that is half as much work as to decrypt."""
+
+    def __init__(self, checksum: Any, worker: Worker) -> None:
+        self._checksum = checksum
+        self._worker = worker
+        self._update: Call[None] | None = None
+
+    def update(self, chunk: Buffer) -> None:
+        """Take in one more piece, in time."""
+        self._update = self._worker.submit(self._checksum.update, chunk)
+
+    def digest(self) -> bytes:
+        """Return the checksum of all pieces."""
+        if self._update is not None:
+            self._update.result()
+        digest: bytes = self._checksum.digest()
+        return digest
+
+    def b64digest(self) -> str:
+        """Return the same as text."""
+        return encode_base64(self.digest())
+
+
+def read_bounded(body: Any, limit: int) -> bytes:
+    """Return at most ``limit`` + 1 bytes of a response body and close it; the one too many tells of excess."""
+    with contextlib.closing(body):
+        return read_up_to(body, limit + 1)
+
+
+def read_up_to(body: Any, size: int) -> bytes:
+    """Return ``size`` bytes of a response body; fewer at its end, which botocore then has found to be the true one."""
+    parts = []
+    while size > 0 and (part := body.read(size)):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)

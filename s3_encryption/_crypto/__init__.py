@@ -1,0 +1,1 @@
+"""Keys and bytes: suites, ciphers, GHASH. No metadata, no HTTP."""

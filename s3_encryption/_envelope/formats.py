@@ -1,0 +1,440 @@
+"""Envelopes: the metadata that goes with an encrypted object, in the formats V1, V2 and V3.
+
+Parsing is strict: one format only, exactly its fields, canonical base64, JSON objects of text. Whatever is doubtful is
+refused, and ``emit(parse(metadata))`` gives back what was parsed. FORMATS has one record for each format.
+
+Source: Amazon S3 Encryption Client specification, "data format": metadata keys, content and instruction files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from .._crypto.suites import (
+    AES_CBC,
+    AES_CTR,
+    AES_GCM_COMMITTING,
+    COMMITMENT_BYTES,
+    CONTENT_ALGORITHMS,
+    MESSAGE_ID_BYTES,
+    AlgorithmSuite,
+)
+from .._keys.keyrings import WrappedDataKey
+from .._keys.wrap_algorithms import AES_ECB, AES_KEY_WRAP, KMS_CONTEXT, RSA_PKCS1, WRAP_ALGORITHMS
+from ..exceptions import ConfigurationError, InvalidEnvelopeError, NotEncryptedError, shown
+from .encoding import (
+    decode_base64,
+    encode_base64,
+    is_clean_text,
+    json_decoder,
+    load_json_object,
+    parse_description,
+    print_json,
+    refuse,
+)
+
+# S3 keeps at most 2 KB of user metadata with an object; the reader's bounds leave room for servers that keep more.
+S3_METADATA_LIMIT_BYTES = 2048
+_MAX_ENVELOPE_BYTES = 8 * 1024
+MAX_INSTRUCTION_FILE_BYTES = 64 * 1024
+
+INSTRUCTION_FILE_MARKER = "x-amz-crypto-instr-file"
+DEFAULT_INSTRUCTION_FILE_SUFFIX = ".instruction"
+
+_LENGTH = "x-amz-unencrypted-content-length"
+# An AES-wrapped data key of V1 has at most 48 bytes, an RSA-wrapped one at least 256.
+_MAX_AES_ECB_BYTES = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Everything that is stored about how an object was encrypted.
+
+    ``iv`` is the IV of V1 and V2, the message id of V3. ``texts`` are the optional fields as they were or are to be
+    stored; the field names that a format demands are not among them.
+    """
+
+    format: str
+    suite: AlgorithmSuite
+    wrapped: WrappedDataKey
+    iv: bytes
+    commitment: bytes = b""
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def plaintext_length(self) -> int | None:
+        """The length in bytes that the writer noted. Nothing authenticates it; None when absent or unreadable."""
+        text = self.texts.get(_LENGTH, "")
+        return int(text) if re.fullmatch(r"[0-9]{1,15}", text) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One format: the field that marks it, the fields that it demands and allows, and which stay with the object."""
+
+    name: str
+    marker: str
+    required: frozenset[str]
+    optional: frozenset[str]
+    # With an instruction file, these fields stay in the object's metadata, and the others go to the file.
+    with_object: frozenset[str]
+    parse: Callable[[dict[str, str]], Envelope]
+    emit: Callable[[Envelope], dict[str, str]]
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """All field names of the format."""
+        return self.required | self.optional
+
+
+def _optional_texts(fields: Mapping[str, str], optional: frozenset[str]) -> Mapping[str, str]:
+    return MappingProxyType({name: text for name, text in fields.items() if name in optional})
+
+
+# --- V1: AES-CBC, and a wrapping algorithm that only the reader's key tells -------------------------------------------
+
+
+def _parse_v1(fields: dict[str, str]) -> Envelope:
+    encrypted = decode_base64(fields, "x-amz-key")
+    wrapped = WrappedDataKey(
+        encrypted,
+        _unnamed_wrap(encrypted),
+        AES_CBC.name,
+        parse_description(fields.get("x-amz-matdesc"), "x-amz-matdesc"),
+    )
+    iv = decode_base64(fields, "x-amz-iv", (AES_CBC.iv_bytes,))
+    return Envelope("V1", AES_CBC, wrapped, iv, texts=_optional_texts(fields, V1.optional))
+
+
+def _emit_v1(envelope: Envelope) -> dict[str, str]:
+    return {
+        "x-amz-key": encode_base64(envelope.wrapped.encrypted_data_key),
+        "x-amz-iv": encode_base64(envelope.iv),
+        **envelope.texts,
+    }
+
+
+def _unnamed_wrap(encrypted_data_key: bytes) -> str:
+    return AES_ECB.name if len(encrypted_data_key) <= _MAX_AES_ECB_BYTES else RSA_PKCS1.name
+
+
+V1 = Format(
+    "V1",
+    marker="x-amz-key",
+    required=frozenset({"x-amz-key", "x-amz-iv"}),
+    optional=frozenset({"x-amz-matdesc", _LENGTH}),
+    with_object=frozenset(),
+    parse=_parse_v1,
+    emit=_emit_v1,
+)
+
+
+# --- V2: the algorithms have names ------------------------------------------------------------------------------------
+
+# What x-amz-tag-len may say. Where there is no tag, some writers say 0, and the Go SDK's instruction files nothing. The
+# 2020 fork of a Python client wrote bytes instead of bits, always with AESWrap.
+_NO_TAG = frozenset({"0", ""})
+_TAG_LENGTHS = {"GCM": frozenset({"128"}), "CBC": _NO_TAG, "CTR": _NO_TAG}
+_TAG_LENGTHS_OF_AES_WRAP = {**_TAG_LENGTHS, "GCM": frozenset({"128", "16"})}
+
+
+def _parse_v2(fields: dict[str, str]) -> Envelope:
+    encrypted = decode_base64(fields, "x-amz-key-v2")
+    wrap = _v2_wrap(fields, encrypted)
+    suite = _v2_suite(fields, wrap)
+    tag_lengths = _TAG_LENGTHS_OF_AES_WRAP if wrap == AES_KEY_WRAP.name else _TAG_LENGTHS
+    if fields.get("x-amz-tag-len", "128" if suite.authenticated else "0") not in tag_lengths[suite.mode]:
+        refuse("x-amz-tag-len does not fit the content algorithm")
+    description = parse_description(fields.get("x-amz-matdesc"), "x-amz-matdesc")
+    return Envelope(
+        "V2",
+        suite,
+        WrappedDataKey(encrypted, wrap, suite.name, description),
+        decode_base64(fields, "x-amz-iv", (suite.iv_bytes,)),
+        texts=_optional_texts(fields, V2.optional),
+    )
+
+
+def _v2_wrap(fields: Mapping[str, str], encrypted_data_key: bytes) -> str:
+    # An old Java client left the name out where it wrapped as V1 does.
+    name = fields.get("x-amz-wrap-alg")
+    if name is None:
+        return _unnamed_wrap(encrypted_data_key)
+    if name not in WRAP_ALGORITHMS or WRAP_ALGORITHMS[name].v1:
+        refuse(f"x-amz-wrap-alg {shown(name)} is not known")
+    return name
+
+
+def _v2_suite(fields: Mapping[str, str], wrap: str) -> AlgorithmSuite:
+    name = fields["x-amz-cek-alg"]
+    suite = CONTENT_ALGORITHMS.get(name)
+    if suite is None:
+        refuse(f"x-amz-cek-alg {shown(name)} is not known")
+    if suite is AES_CTR and wrap != AES_KEY_WRAP.name:
+        # Only the fork wrote it, and always so; anything else is an attempt to get rid of the tag.
+        refuse("x-amz-cek-alg does not fit x-amz-wrap-alg")
+    return suite
+
+
+def _emit_v2(envelope: Envelope) -> dict[str, str]:
+    return {
+        "x-amz-key-v2": encode_base64(envelope.wrapped.encrypted_data_key),
+        "x-amz-iv": encode_base64(envelope.iv),
+        "x-amz-cek-alg": envelope.suite.name,
+        **envelope.texts,
+    }
+
+
+V2 = Format(
+    "V2",
+    marker="x-amz-key-v2",
+    required=frozenset({"x-amz-key-v2", "x-amz-iv", "x-amz-cek-alg"}),
+    optional=frozenset({"x-amz-wrap-alg", "x-amz-matdesc", "x-amz-tag-len", _LENGTH}),
+    with_object=frozenset(),
+    parse=_parse_v2,
+    emit=_emit_v2,
+)
+
+
+# --- V3: key commitment -----------------------------------------------------------------------------------------------
+
+_V3_WRAPS = {wrap.v3_code: wrap for wrap in WRAP_ALGORITHMS.values() if wrap.v3_code is not None}
+
+
+def _parse_v3(fields: dict[str, str]) -> Envelope:
+    if fields["x-amz-c"] != AES_GCM_COMMITTING.name:
+        refuse(f"x-amz-c {shown(fields['x-amz-c'])} is not known")
+    wrap = _V3_WRAPS.get(fields["x-amz-w"])
+    if wrap is None:
+        refuse(f"x-amz-w {shown(fields['x-amz-w'])} is not known")
+    used, unused = ("x-amz-t", "x-amz-m") if wrap is KMS_CONTEXT else ("x-amz-m", "x-amz-t")
+    # The Go client always sends both, and leaves the unused one empty.
+    if fields.get(unused, "") not in ("", "{}"):
+        refuse(f"{unused} does not fit x-amz-w")
+    description = parse_description(fields.get(used) or None, used)
+    encrypted = decode_base64(fields, "x-amz-3")
+    message_id = decode_base64(fields, "x-amz-i", (MESSAGE_ID_BYTES,))
+    if not any(message_id):
+        refuse("x-amz-i is not a message id")
+    return Envelope(
+        "V3",
+        AES_GCM_COMMITTING,
+        WrappedDataKey(encrypted, wrap.name, AES_GCM_COMMITTING.name, description),
+        message_id,
+        decode_base64(fields, "x-amz-d", (COMMITMENT_BYTES,)),
+        texts=_optional_texts(fields, V3.optional),
+    )
+
+
+def _emit_v3(envelope: Envelope) -> dict[str, str]:
+    wrap_code = WRAP_ALGORITHMS[envelope.wrapped.wrapping_algorithm].v3_code
+    assert wrap_code is not None  # the engine writes V3 only with algorithms that have one
+    return {
+        "x-amz-c": envelope.suite.name,
+        "x-amz-d": encode_base64(envelope.commitment),
+        "x-amz-i": encode_base64(envelope.iv),
+        "x-amz-3": encode_base64(envelope.wrapped.encrypted_data_key),
+        "x-amz-w": wrap_code,
+        **envelope.texts,
+    }
+
+
+V3 = Format(
+    "V3",
+    marker="x-amz-3",
+    required=frozenset({"x-amz-c", "x-amz-d", "x-amz-i", "x-amz-3", "x-amz-w"}),
+    optional=frozenset({"x-amz-t", "x-amz-m", _LENGTH}),
+    with_object=frozenset({"x-amz-c", "x-amz-d", "x-amz-i"}),
+    parse=_parse_v3,
+    emit=_emit_v3,
+)
+
+FORMATS = {format.name: format for format in (V1, V2, V3)}
+
+RESERVED_FIELDS = frozenset(name for format in FORMATS.values() for name in format.fields)
+_MARKERS = {format.marker: format for format in FORMATS.values()}
+
+
+# --- whole envelopes --------------------------------------------------------------------------------------------------
+
+
+def new_texts(format: Format, wrapped: WrappedDataKey, suite: AlgorithmSuite) -> Mapping[str, str]:
+    """Return the optional fields that this library writes."""
+    description = print_json(wrapped.description)
+    if format is V1:
+        return {"x-amz-matdesc": description}
+    if format is V2:
+        tag_length = {"x-amz-tag-len": str(suite.tag_bytes * 8)} if suite.authenticated else {}
+        return {"x-amz-wrap-alg": wrapped.wrapping_algorithm, "x-amz-matdesc": description, **tag_length}
+    if not wrapped.description:
+        return {}
+    return {"x-amz-t" if wrapped.wrapping_algorithm == KMS_CONTEXT.name else "x-amz-m": description}
+
+
+def emit(envelope: Envelope) -> dict[str, str]:
+    """Return the metadata that stores an envelope, lower-case names to text."""
+    return FORMATS[envelope.format].emit(envelope)
+
+
+def parse(metadata: Mapping[str, str]) -> Envelope:
+    """Return the envelope in an object's user metadata; other metadata is ignored.
+
+    Raises:
+        NotEncryptedError: There is no trace of an envelope.
+        InvalidEnvelopeError: It is not exactly one well-formed envelope.
+    """
+    return parse_fields(envelope_fields(metadata))
+
+
+def parse_fields(fields: dict[str, str]) -> Envelope:
+    """Return the same from envelope fields, their names in lower case."""
+    if not fields:
+        raise NotEncryptedError(
+            "The object is not encrypted: it has no encryption metadata. allow_plaintext_reads=True reads such objects."
+        )
+    if _size(fields) > _MAX_ENVELOPE_BYTES:
+        refuse("it is too long")
+    formats = [format for marker, format in _MARKERS.items() if marker in fields]
+    if len(formats) != 1:
+        refuse("it has no encrypted data key" if not formats else "it mixes several formats")
+    format = formats[0]
+    for problem, names in (
+        ("lacks", format.required - fields.keys()),
+        ("does not allow", fields.keys() - format.fields),
+    ):
+        if names:
+            refuse(f"format {format.name} {problem} {', '.join(sorted(names))}")
+    return format.parse(fields)
+
+
+def _size(fields: Mapping[str, str]) -> int:
+    return sum(len(name) + len(text) for name, text in fields.items())
+
+
+def envelope_fields(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return the envelope fields in an object's user metadata, their names in lower case.
+
+    Raises:
+        InvalidEnvelopeError: Two names differ only in case, and their values differ.
+    """
+    fields: dict[str, str] = {}
+    for name, text in metadata.items():
+        folded = name.lower()
+        if folded in RESERVED_FIELDS and fields.setdefault(folded, text) != text:
+            refuse(f"it has two values for {folded}")
+    return fields
+
+
+def without_envelope(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return user metadata without the fields of any envelope, whatever their case."""
+    reserved = RESERVED_FIELDS | {INSTRUCTION_FILE_MARKER}
+    return {name: text for name, text in metadata.items() if name.lower() not in reserved}
+
+
+def has_envelope(fields: Mapping[str, str]) -> bool:
+    """Return whether envelope fields hold an encrypted data key, so that no instruction file is needed."""
+    return not _MARKERS.keys().isdisjoint(fields)
+
+
+def is_complete(fields: Mapping[str, str]) -> bool:
+    """Return whether envelope fields are all that a well-formed object carries, be the rest in an instruction file."""
+    if may_have_instruction_file(fields.keys()):
+        return True
+    try:
+        parse_fields(dict(fields))
+    except InvalidEnvelopeError:
+        return False
+    return True
+
+
+def may_have_instruction_file(names: Collection[str]) -> bool:
+    """Return whether an object with just these envelope fields can have the others in an instruction file."""
+    return any(set(names) - {_LENGTH} == format.with_object for format in FORMATS.values())
+
+
+# --- instruction files ------------------------------------------------------------------------------------------------
+
+
+def split(envelope: Envelope) -> tuple[dict[str, str], bytes]:
+    """Return the metadata that stays with the object, and the body of the instruction file.
+
+    Raises:
+        ConfigurationError: The envelope is longer than those that are read.
+    """
+    format = FORMATS[envelope.format]
+    fields = emit(envelope)
+    if _size(fields) > _MAX_ENVELOPE_BYTES:
+        raise ConfigurationError(
+            "The EncryptionContext or the keyring's material_description is too long: the object's envelope would have "
+            f"{_size(fields)} bytes, and none of more than {_MAX_ENVELOPE_BYTES} is read."
+        )
+    with_object = {name: text for name, text in fields.items() if name in format.with_object}
+    in_file = {name: text for name, text in fields.items() if name not in format.with_object}
+    return with_object, print_json(in_file).encode("ascii")
+
+
+def merge(metadata: Mapping[str, str], instruction_file: bytes) -> Envelope:
+    """Return the envelope that an object's metadata and its instruction file make together.
+
+    Raises:
+        InvalidEnvelopeError: They don't make exactly one well-formed envelope, each with its own fields.
+    """
+    with_object = envelope_fields(metadata)
+    # Two old writers note the length on the object also when the envelope is in a file.
+    noted_length = with_object.pop(_LENGTH, None)
+    in_file = _parse_instruction_file(instruction_file)
+    format = next((f for marker, f in _MARKERS.items() if marker in in_file), None)
+    if format is None:
+        refuse("the instruction file has no encrypted data key")
+    own = parse(metadata) if has_envelope(with_object) else None
+    if own is not None:
+        # The file holds the same data key wrapped once more, for another reader; the object keeps its own envelope.
+        with_object = {name: text for name, text in with_object.items() if name in format.with_object}
+    if with_object.keys() != format.with_object or in_file.keys() & format.with_object:
+        refuse("the object and its instruction file don't fit each other")
+    fields = {**with_object, **in_file}
+    if noted_length is not None:
+        fields.setdefault(_LENGTH, noted_length)
+    merged = parse_fields(fields)
+    if own is not None and (own.suite, own.iv, own.commitment) != (merged.suite, merged.iv, merged.commitment):
+        refuse("the object and its instruction file don't fit each other")
+    return merged
+
+
+def _parse_instruction_file(body: bytes) -> dict[str, str]:
+    if len(body) > MAX_INSTRUCTION_FILE_BYTES:
+        refuse("the instruction file is too long")
+    # What is not UTF-8 becomes lone surrogates, which no field may have.
+    text = body.decode("utf-8", errors="surrogateescape")
+    value = load_json_object(text, "the instruction file", _WITH_NUMBERS)
+    return {name: field_text for name, raw in value.items() if (field_text := _field_text(name, raw)) is not None}
+
+
+class _NumberText(str):
+    """The digits of a JSON number."""
+
+
+def _number_text(digits: str) -> str:
+    if len(digits) > 15:
+        raise ValueError("number too long")
+    return _NumberText(digits)
+
+
+_WITH_NUMBERS = json_decoder(parse_int=_number_text)
+
+
+def _field_text(name: str, value: object) -> str | None:
+    """Return the text of one field of an instruction file; None for a field that counts as absent."""
+    if name not in RESERVED_FIELDS:
+        refuse(f"the instruction file has the unknown field {shown(name)}")
+    # The PHP client writes these two as numbers, the .NET one an empty description as null.
+    if isinstance(value, _NumberText) and name not in ("x-amz-tag-len", _LENGTH):
+        refuse(f"{name} is not text")
+    if value is None and name == "x-amz-m":
+        return None
+    if not is_clean_text(value):
+        refuse(f"{name} is not text")
+    return str(value)

@@ -1,0 +1,1 @@
+"""Who makes data keys, and who gets them back; the algorithms that wrap them."""

@@ -1,0 +1,1 @@
+"""S3's operations: one table of decisions, and what does them."""

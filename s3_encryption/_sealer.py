@@ -1,0 +1,317 @@
+"""The engine: the one place that orders the steps of encrypting and decrypting an object.
+
+``Engine.seal`` makes a data key, the envelope and the content key of a new object. ``Engine.open`` turns an envelope
+into the content key. Everything that can be refused without the key service is refused before it is asked.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ._crypto.contexts import ContentKey, derive_committing_key
+from ._crypto.suites import (
+    AES_CBC,
+    AES_GCM,
+    AES_GCM_COMMITTING,
+    DATA_KEY_BYTES,
+    MESSAGE_ID_BYTES,
+    AlgorithmSuite,
+    CommitmentPolicy,
+)
+from ._envelope.formats import V1, V2, V3, Envelope, Format, new_texts
+from ._keys.keyrings import (
+    KMS_KEY_ID_CONTEXT_KEY,
+    RESERVED_CONTEXT_KEY,
+    DataKey,
+    Keyring,
+    WrappedDataKey,
+    check_keyring,
+    check_text_map,
+    mismatch,
+)
+from ._keys.wrap_algorithms import KMS, KMS_CONTEXT, WRAP_ALGORITHMS, WrapAlgorithm
+from .exceptions import (
+    ConfigurationError,
+    ConfigurationTypeError,
+    DecryptionError,
+    EncryptionContextMismatchError,
+    InvalidEnvelopeError,
+    KeyCommitmentError,
+    LegacyWriteWarning,
+    PolicyError,
+    S3EncryptionClientError,
+    shown,
+)
+
+# KMS takes an encryption context of at most 8 KiB.
+_MAX_CONTEXT_BYTES = 8 * 1024
+_LEGACY_DATA_KEY_BYTES = (16, 24, DATA_KEY_BYTES)
+_WRITABLE_CONTENT_ALGORITHMS = {suite.name: suite for suite in (AES_GCM, AES_CBC)}
+
+
+@dataclass(frozen=True, slots=True)
+class SealedObject:
+    """What is needed to write one object: the envelope to store, and the key to encrypt its body with."""
+
+    envelope: Envelope
+    content_key: ContentKey = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """A keyring, and the rules about what may be written and read with it.
+
+    Args:
+        keyring: Makes and unwraps data keys.
+        commitment_policy: Whether objects are written and read with key commitment.
+        enable_legacy_wrapping_algorithms: Whether objects whose data key was wrapped in an old way may be read.
+        enable_legacy_unauthenticated_modes: Whether objects whose content nothing authenticates (CBC) may be read.
+        enable_legacy_writes: Whether V1 objects and CBC content may be written.
+        content_algorithm: "AES/CBC/PKCS5Padding" writes CBC content, behind ``enable_legacy_writes``.
+
+    Raises:
+        ConfigurationError: An option is of the wrong type, or they contradict each other.
+    """
+
+    keyring: Keyring
+    commitment_policy: CommitmentPolicy = CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT
+    enable_legacy_wrapping_algorithms: bool = False
+    enable_legacy_unauthenticated_modes: bool = False
+    enable_legacy_writes: bool = False
+    content_algorithm: str | None = None
+
+    def __post_init__(self) -> None:
+        check_keyring(self.keyring)
+        if not isinstance(self.commitment_policy, CommitmentPolicy):
+            raise ConfigurationTypeError(
+                "commitment_policy must be a member of CommitmentPolicy, such as "
+                f"CommitmentPolicy.REQUIRE_ENCRYPT_ALLOW_DECRYPT, not {type(self.commitment_policy).__name__}."
+            )
+        for name in (
+            "enable_legacy_wrapping_algorithms",
+            "enable_legacy_unauthenticated_modes",
+            "enable_legacy_writes",
+        ):
+            check_switch(name, getattr(self, name))
+        format, suite = self._write_format(self._writing_wrap())
+        if format is V1 or not suite.authenticated:
+            warnings.warn(
+                f"Objects are written in the legacy format {format.name} with {suite.name}: nothing detects a change "
+                "of their content. Use it only for readers that know nothing newer.",
+                LegacyWriteWarning,
+                stacklevel=2,
+            )
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def seal(self, encryption_context: Mapping[str, str] | None = None) -> SealedObject:
+        """Return the envelope and the content key of a new object. Asks the keyring for one data key.
+
+        Raises:
+            ConfigurationError: The encryption context can't be used, or the keyring's key does not fit the policy.
+        """
+        context = _checked_context(encryption_context)
+        _, suite = self._write_format(self._writing_wrap())
+        data_key = self.keyring.generate_data_key(suite.name, context)
+        format, actual_suite = self._write_format(_known_wrap(data_key.wrapped.wrapping_algorithm))
+        if actual_suite is not suite:
+            wrap = data_key.wrapped.wrapping_algorithm
+            raise ConfigurationError(
+                f"The keyring wraps by {wrap}, which is for {actual_suite.name} content: it needs an attribute "
+                "wrapping_algorithm that says so."
+            )
+        _check_new_data_key(data_key, suite)
+        wrapped = data_key.wrapped
+        texts = new_texts(format, wrapped, suite)
+        if suite.committing:
+            message_id = os.urandom(MESSAGE_ID_BYTES)
+            key, commitment = derive_committing_key(data_key.plaintext, message_id)
+            envelope = Envelope(format.name, suite, wrapped, message_id, commitment, texts)
+            return SealedObject(envelope, ContentKey(suite, key, suite.fixed_iv))
+        iv = os.urandom(suite.iv_bytes)
+        return SealedObject(
+            Envelope(format.name, suite, wrapped, iv, texts=texts),
+            ContentKey(suite, data_key.plaintext, iv),
+        )
+
+    def _writing_wrap(self) -> WrapAlgorithm | None:
+        name = getattr(self.keyring, "wrapping_algorithm", None)
+        return None if name is None else _known_wrap(name)
+
+    def _write_format(self, wrap: WrapAlgorithm | None) -> tuple[Format, AlgorithmSuite]:
+        """Return the format and suite of new objects whose data keys are wrapped so (None: not known yet)."""
+        requested = self._requested_suite()
+        if self.commitment_policy.commits_on_encrypt:
+            if requested is not None or (wrap is not None and wrap.v3_code is None):
+                raise ConfigurationError(
+                    f"commitment_policy={self.commitment_policy.name} writes AES-GCM with key commitment (V3), which "
+                    f"{requested.name if requested else wrap.name if wrap else ''} does not allow. Use "
+                    "FORBID_ENCRYPT_ALLOW_DECRYPT to write older formats."
+                )
+            return V3, AES_GCM_COMMITTING
+        if wrap is not None and wrap.v1:
+            format, suite = V1, AES_CBC
+        else:
+            format, suite = V2, requested or AES_GCM
+        if not suite.authenticated:
+            self._check_legacy_write(format, suite, wrap)
+        return format, suite
+
+    def _requested_suite(self) -> AlgorithmSuite | None:
+        if self.content_algorithm is None:
+            return None
+        if not isinstance(self.content_algorithm, str):
+            raise ConfigurationTypeError(
+                f"content_algorithm must be a str, not {type(self.content_algorithm).__name__}."
+            )
+        suite = _WRITABLE_CONTENT_ALGORITHMS.get(self.content_algorithm)
+        if suite is None:
+            raise ConfigurationError(
+                f"content_algorithm must be one of {sorted(_WRITABLE_CONTENT_ALGORITHMS)}, "
+                f"not {shown(self.content_algorithm)}."
+            )
+        return suite
+
+    def _check_legacy_write(self, format: Format, suite: AlgorithmSuite, wrap: WrapAlgorithm | None) -> None:
+        if format is V1 and self.content_algorithm == AES_GCM.name:
+            raise ConfigurationError(f"V1 objects can't have {AES_GCM.name} content; name another wrapping_algorithm.")
+        if wrap is not None and wrap.binds_content:
+            raise ConfigurationError(f"The wrapping algorithm {wrap.name} is written with AES-GCM content only.")
+        if not self.enable_legacy_writes:
+            raise ConfigurationError(
+                f"Writing format {format.name} with {suite.name} protects no object against changes; "
+                "enable_legacy_writes=True allows it."
+            )
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def open(self, envelope: Envelope, encryption_context: Mapping[str, str] | None = None) -> ContentKey:
+        """Return the content key of a stored object. Asks the keyring once, after every local check has passed.
+
+        Raises:
+            PolicyError: The commitment policy or a legacy switch refuses the object.
+            KeyringMismatchError: The keyring can't unwrap such data keys.
+            InvalidEnvelopeError: The data key is bound to another content algorithm than the stated one.
+            EncryptionContextMismatchError: The caller's encryption context is not the object's.
+            DecryptionError: The data key can't be unwrapped or is not the one committed to.
+        """
+        self._check_policy(envelope)
+        self._check_keyring_fits(envelope.wrapped)
+        _check_binding(envelope.wrapped)
+        _check_context(envelope.wrapped, encryption_context)
+        opened = self._content_key(envelope, self.keyring.decrypt_data_key(envelope.wrapped))
+        if isinstance(opened, DecryptionError):
+            # Raised here, where no variable is a key: error trackers record the variables of each frame.
+            raise opened
+        return opened
+
+    def _check_policy(self, envelope: Envelope) -> None:
+        self.commitment_policy.check_decrypt(envelope.suite)
+        wrap = _known_wrap(envelope.wrapped.wrapping_algorithm)
+        missing = []
+        if wrap.legacy and not self.enable_legacy_wrapping_algorithms:
+            missing.append("enable_legacy_wrapping_algorithms=True")
+        if not envelope.suite.authenticated and not self.enable_legacy_unauthenticated_modes:
+            missing.append("enable_legacy_unauthenticated_modes=True")
+        if missing:
+            raise PolicyError(
+                f"The object was written in a legacy way (format {envelope.format}, data key wrapped by {wrap.name}, "
+                f"content {envelope.suite.name}). Reading it needs {' and '.join(missing)}."
+            )
+
+    def _check_keyring_fits(self, wrapped: WrappedDataKey) -> None:
+        names = getattr(self.keyring, "wrapping_algorithms", None)
+        if names is not None and wrapped.wrapping_algorithm not in names:
+            raise mismatch(self.keyring, wrapped.wrapping_algorithm)
+
+    def _content_key(self, envelope: Envelope, data_key: bytes) -> ContentKey | DecryptionError:
+        shorter_allowed = self.enable_legacy_wrapping_algorithms and not envelope.suite.committing
+        if len(data_key) not in (_LEGACY_DATA_KEY_BYTES if shorter_allowed else (DATA_KEY_BYTES,)):
+            return DecryptionError()
+        if not envelope.suite.committing:
+            return ContentKey(envelope.suite, data_key, envelope.iv)
+        key, commitment = derive_committing_key(data_key, envelope.iv)
+        if not hmac.compare_digest(commitment, envelope.commitment):
+            return KeyCommitmentError()
+        return ContentKey(envelope.suite, key, envelope.suite.fixed_iv)
+
+
+def check_switch(name: str, value: object) -> None:
+    """Pass when an on/off option is a bool: a truthy "False" must not turn a safeguard off.
+
+    Raises:
+        ConfigurationTypeError: It is anything else.
+    """
+    if not isinstance(value, bool):
+        raise ConfigurationTypeError(f"{name} must be True or False, not {shown(value)}.")
+
+
+def _known_wrap(name: str) -> WrapAlgorithm:
+    wrap = WRAP_ALGORITHMS.get(name)
+    if wrap is None:
+        raise ConfigurationError(f"The keyring names an unknown wrapping algorithm: {shown(name)}.")
+    return wrap
+
+
+def _checked_context(context: object) -> Mapping[str, str]:
+    """Return a copy of the caller's encryption context for a new object."""
+    if context is None:
+        return {}
+    check_text_map(context, "EncryptionContext")
+    assert isinstance(context, Mapping)  # check_text_map has seen to it
+    _check_reserved(context)
+    if sum(len(name) + len(value) for name, value in context.items()) > _MAX_CONTEXT_BYTES:
+        raise ConfigurationError(f"EncryptionContext is longer than KMS takes ({_MAX_CONTEXT_BYTES} bytes).")
+    return dict(context)
+
+
+def _check_reserved(context: Mapping[str, str]) -> None:
+    reserved = {RESERVED_CONTEXT_KEY, KMS_KEY_ID_CONTEXT_KEY} & context.keys()
+    if reserved:
+        raise ConfigurationError(f"EncryptionContext must not contain {sorted(reserved)}: the client sets that itself.")
+
+
+def _check_new_data_key(data_key: DataKey, suite: AlgorithmSuite) -> None:
+    """Refuse what a keyring must not return; a keyring of the user's own may be wrong."""
+    if len(data_key.plaintext) != DATA_KEY_BYTES or not data_key.wrapped.encrypted_data_key:
+        raise S3EncryptionClientError(f"The keyring did not return a data key of {DATA_KEY_BYTES} bytes.")
+    if data_key.wrapped.content_algorithm != suite.name:
+        raise S3EncryptionClientError("The keyring bound the data key to another content algorithm.")
+    try:
+        _check_binding(data_key.wrapped)
+    except InvalidEnvelopeError as error:
+        raise S3EncryptionClientError(f"Nobody could read what the keyring wrapped. {error}") from error
+
+
+def _check_binding(wrapped: WrappedDataKey) -> None:
+    """Compare the content algorithm in a KMS context with the stated one (AES and RSA wraps do it on unwrapping)."""
+    bound = wrapped.description.get(RESERVED_CONTEXT_KEY)
+    if wrapped.wrapping_algorithm == KMS_CONTEXT.name and bound != wrapped.content_algorithm:
+        raise InvalidEnvelopeError("The object's data key is bound to another content algorithm than the stated one.")
+    if wrapped.wrapping_algorithm == KMS.name and bound is not None:
+        # Only kms+context writes this entry, so the object was relabelled to lose its binding.
+        raise InvalidEnvelopeError("The object's encryption context does not fit its wrapping algorithm.")
+
+
+def _check_context(wrapped: WrappedDataKey, context: object) -> None:
+    """Compare the caller's encryption context with the one stored; the context proper, without what the client adds."""
+    if context is not None:
+        # Other clients write other than ASCII text too.
+        check_text_map(context, "EncryptionContext", ascii_only=False)
+        assert isinstance(context, Mapping)  # check_text_map has seen to it
+        _check_reserved(context)
+    is_kms = _known_wrap(wrapped.wrapping_algorithm).key_type == "kms"
+    if not context and wrapped.wrapping_algorithm != KMS_CONTEXT.name:
+        # Old kms objects hold entries that a caller can't know (Amazon SES writes message ids): KMS compares them.
+        return
+    added = {RESERVED_CONTEXT_KEY, KMS_KEY_ID_CONTEXT_KEY}
+    stored = {name: value for name, value in wrapped.description.items() if name not in added} if is_kms else None
+    if stored != (context or {}):
+        raise EncryptionContextMismatchError(
+            "The EncryptionContext given is not the one that the object was written with. "
+            "Pass the same EncryptionContext as on put_object; leave it out if there was none."
+        )

@@ -1,0 +1,1 @@
+"""Managed downloads, and objects as seekable files."""

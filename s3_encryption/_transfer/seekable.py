@@ -1,0 +1,205 @@
+"""An encrypted object as a seekable, read-only file: for zipfile, tarfile, pandas, pyarrow, and whatever else seeks.
+
+The data key is unwrapped once for a file. Where unauthenticated ranges are allowed, only what is read is fetched.
+Otherwise the whole ciphertext is fetched at the first read, verified, and kept (in memory, or in an unlinked temporary
+file), and reads decrypt from there.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from typing import IO, Any
+
+from .._body.ranges import ByteRange, parse_content_range
+from .._body.response import READ_BYTES
+from .._crypto.contexts import ContentKey, OnePiece
+from .._operations.envelope_store import CallOptions, Params, RawCall
+from .._operations.get import ObjectReader, check_same, pinned
+from ..exceptions import DecryptionError, UnsupportedOperationError
+
+# Returns the bytes in a span.
+ReadSpan = Callable[[int, int], bytes]
+
+_READ_AHEAD_BYTES = 1024 * 1024
+
+
+class _ObjectFile(io.RawIOBase):
+    """The raw file under the buffer: every read asks for what it needs."""
+
+    def __init__(self, length: int, read_span: ReadSpan, close: Callable[[], None] = lambda: None) -> None:
+        super().__init__()
+        self._length = length
+        self._read_span = read_span
+        self._close = close
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._length}[whence]
+        if start + offset < 0:
+            raise ValueError(f"negative seek value {start + offset}")
+        self._position = start + offset
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._read_to(self._position + len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        """Return all that is left. Without this, it would be asked for in pieces of 8 KiB."""
+        return self._read_to(self._length)
+
+    def _read_to(self, stop: int) -> bytes:
+        # Also nothing is read: that there is nothing is to be verified, too.
+        data = self._read_span(self._position, max(self._position, min(stop, self._length)))
+        self._position += len(data)
+        return data
+
+    def close(self) -> None:
+        if not self.closed:
+            self._close()
+        super().close()
+
+
+def open_object(reader: ObjectReader, raw_call: RawCall, params: Params) -> io.BufferedReader:
+    """Return an object as a seekable binary file.
+
+    Raises:
+        UnsupportedOperationError: The object is legacy CBC and too long to be held in memory, or the parameters select
+            a part.
+        S3EncryptionClientError: As for get_object.
+    """
+    if not params.keys().isdisjoint(("Range", "PartNumber")):
+        raise UnsupportedOperationError("A file is the whole object: seek and read, in place of Range and PartNumber.")
+    call = CallOptions.taken_from(params)
+    head = raw_call("HeadObject", dict(params))
+    stored_length = head["ContentLength"]
+    ranges = _Ranges(raw_call, params, head)
+    envelope = reader.envelope_of(raw_call, head, params, call)
+    if envelope is None:
+        return io.BufferedReader(_ObjectFile(stored_length, ranges.read_span), _READ_AHEAD_BYTES)
+    length = envelope.suite.plaintext_length(stored_length)
+    if length is None:
+        return _cbc_file(reader, raw_call, ranges.pinned, call, stored_length)
+    key = reader.engine.open(envelope, call.encryption_context)
+    if reader.options.enable_unauthenticated_ranges:
+        raw = _ObjectFile(length, _decrypted(key, ranges.read_span))
+    else:
+        spool = _Spool(raw_call, ranges.pinned, key, stored_length, reader.options.buffer_size)
+        raw = _ObjectFile(length, _decrypted(key, spool.read_span), spool.close)
+    return io.BufferedReader(raw, _READ_AHEAD_BYTES)
+
+
+def _decrypted(key: ContentKey, read_span: ReadSpan) -> ReadSpan:
+    """Return what reads the plaintext of an object whose ciphertext is read so."""
+
+    def read(start: int, stop: int) -> bytes:
+        ciphertext = read_span(start, stop)
+        if len(ciphertext) != stop - start:
+            raise DecryptionError
+        if not ciphertext:
+            return b""
+        filter = OnePiece(key.ctr_filter(start), stop - start)
+        filter.update(ciphertext)
+        return filter.finalize()
+
+    return read
+
+
+class _Spool:
+    """The ciphertext of an object, fetched and verified at the first read."""
+
+    def __init__(
+        self,
+        raw_call: RawCall,
+        params: Params,
+        key: ContentKey,
+        ciphertext_length: int,
+        buffer_size: int,
+    ) -> None:
+        self._raw_call = raw_call
+        self._params = params
+        self._key = key
+        self._ciphertext_length = ciphertext_length
+        self._buffer_size = buffer_size
+        self._file: IO[bytes] | None = None
+
+    def read_span(self, start: int, stop: int) -> bytes:
+        """Return a span of the ciphertext, after all of it was verified."""
+        if self._file is None:
+            self._file = self._verified()
+        self._file.seek(start)
+        return self._file.read(stop - start)
+
+    def close(self) -> None:
+        """Drop the ciphertext."""
+        if self._file is not None:
+            self._file.close()
+
+    def _verified(self) -> IO[bytes]:
+        file = tempfile.SpooledTemporaryFile(max_size=self._buffer_size)  # noqa: SIM115 - closed with the object's file
+        filter = self._key.decryptor(release_unverified=True)
+        try:
+            with closing(self._raw_call("GetObject", self._params)["Body"]) as body:
+                while piece := body.read(READ_BYTES):
+                    filter.update(piece)
+                    file.write(piece)
+            filter.finalize()
+            if file.tell() != self._ciphertext_length:
+                # HEAD told of another object: where this one's plaintext ends would be anybody's guess.
+                raise DecryptionError
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+
+class _Ranges:
+    """What S3 holds, fetched piece by piece, and never verified."""
+
+    def __init__(self, raw_call: RawCall, params: Params, head: Mapping[str, Any]) -> None:
+        self._raw_call = raw_call
+        self._length = head["ContentLength"]
+        self._etag = head.get("ETag")
+        self.pinned = pinned(params, self._etag)
+
+    def read_span(self, start: int, stop: int) -> bytes:
+        """Return a span of it."""
+        if start == stop:
+            return b""
+        answer = self._raw_call("GetObject", {**self.pinned, "Range": str(ByteRange(start, stop))})
+        response = check_same(answer, self._etag)
+        with closing(response["Body"]) as body:
+            received = parse_content_range(response.get("ContentRange"))
+            if received != (start, stop, self._length):
+                raise DecryptionError
+            return bytes(body.read())
+
+
+def _cbc_file(
+    reader: ObjectReader,
+    raw_call: RawCall,
+    params: Params,
+    call: CallOptions,
+    ciphertext_length: int,
+) -> io.BufferedReader:
+    if ciphertext_length > reader.options.buffer_size:
+        raise UnsupportedOperationError(
+            f"A legacy CBC object of {ciphertext_length} bytes can't be opened as a file: its plaintext "
+            "would have to be held in memory. Raise buffer_size, or read it with get_object."
+        )
+    body = reader.get_object(raw_call, {**params, **call.as_params()})["Body"]
+    with closing(body):
+        return io.BufferedReader(io.BytesIO(body.read()))

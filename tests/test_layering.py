@@ -1,0 +1,170 @@
+"""The house: folders in one order, imports that point down without a circle, and a core that knows nothing of boto."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.core_process import run_core
+
+PACKAGE = Path(__file__).resolve().parent.parent / "s3_encryption"
+TESTS = Path(__file__).resolve().parent
+
+# From the bottom up: each may import those before it. A folder is one room; inside it, imports only have no circle.
+ROOMS = (
+    "exceptions",
+    "_version",
+    "_conflicts",
+    "_crypto",
+    "_keys",
+    "_envelope",
+    "_sealer",
+    "_body",
+    "_operations",
+    "_transfer",
+    "_plain_clients",
+    "_settings",
+    "_compat",
+    "_typing",
+    "client",
+    "session",
+    "instruction_file_config",
+    "materials",
+    "__init__",
+)
+CORE = ("exceptions", "_crypto", "_keys", "_envelope", "_sealer")
+BOTO = frozenset({"boto3", "botocore", "s3transfer"})
+MAY_IMPORT_CRYPTO = frozenset({"_crypto.contexts", "_crypto.ghash", "_crypto.wrap_gcm", "_keys.wrap_algorithms"})
+
+# Dotted names below the package, of modules; a folder's own __init__ is "folder.__init__".
+MODULES = sorted(".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py"))
+
+all_modules = pytest.mark.parametrize("module", MODULES)
+
+
+def room_of(module: str) -> str:
+    """Return the room that a module is in."""
+    return module.partition(".")[0]
+
+
+def tree_of(module: str) -> ast.Module:
+    """Return the syntax tree of a module."""
+    return ast.parse((PACKAGE / f"{module.replace('.', '/')}.py").read_text("utf-8"))
+
+
+def imported_names(module: str) -> Iterator[str]:
+    """Yield the full name of each module that a module imports, anywhere in it."""
+    folder = ["s3_encryption", *module.split(".")[:-1]]
+    for node in ast.walk(tree_of(module)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = folder[: len(folder) + 1 - node.level] if node.level else []
+            named = [*base, *(node.module or "").split(".")] if node.module else base
+            for alias in node.names:
+                longer = ".".join([*named, alias.name])
+                yield longer if longer.removeprefix("s3_encryption.") in MODULES else ".".join(named)
+
+
+def imported_packages(module: str) -> set[str]:
+    """Return the top-level packages that a module imports."""
+    return {name.partition(".")[0] for name in imported_names(module)}
+
+
+def imported_siblings(module: str) -> set[str]:
+    """Return the modules of this package that a module imports."""
+    names = {name.removeprefix("s3_encryption.") for name in imported_names(module) if name.startswith("s3_encryption")}
+    return {name if name in MODULES else f"{name}.__init__" for name in names}
+
+
+def test_every_room_has_its_place() -> None:
+    """The order names every room there is and no other, and the walk sees the imports that are there."""
+    assert {room_of(module) for module in MODULES} == set(ROOMS)
+    assert imported_siblings("_sealer") >= {"_crypto.suites", "_envelope.formats", "exceptions"}
+    assert imported_siblings("_envelope.formats") >= {"_envelope.encoding", "_keys.wrap_algorithms"}
+    assert imported_packages("client") & BOTO
+
+
+@all_modules
+def test_imports_point_down(module: str) -> None:
+    """A module imports lower rooms and its own only, and nothing below ``__init__`` imports the package itself."""
+    lower = ROOMS[: ROOMS.index(room_of(module)) + 1]
+    assert {room_of(sibling) for sibling in imported_siblings(module)} <= set(lower)
+
+
+def test_imports_have_no_circle() -> None:
+    """Taking away modules that import nothing left, again and again, leaves none."""
+    left = {module: imported_siblings(module) for module in MODULES}
+    assert all(siblings <= set(MODULES) for siblings in left.values())
+    while left:
+        leaves = {module for module, siblings in left.items() if not siblings & left.keys()}
+        assert leaves, f"a circle of imports among {sorted(left)}"
+        left = {module: siblings for module, siblings in left.items() if module not in leaves}
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if room_of(module) in CORE])
+def test_core_does_not_know_boto(module: str) -> None:
+    """Bytes and dicts in, bytes and dicts out: no import of boto3, botocore or s3transfer, not even for types."""
+    assert not imported_packages(module) & BOTO
+
+
+@all_modules
+def test_only_few_modules_import_crypto(module: str) -> None:
+    """Cryptography is in the modules named above, and whoever reviews it need not look elsewhere."""
+    assert ("Crypto" in imported_packages(module)) == (module in MAY_IMPORT_CRYPTO)
+
+
+@all_modules
+def test_run_time_dependencies_are_few(module: str) -> None:
+    """Nothing is imported but the standard library, boto and pycryptodome."""
+    types_only = {"mypy_boto3_s3", "typing_extensions"}
+    assert imported_packages(module) - types_only <= {"s3_encryption", "Crypto"} | BOTO | sys.stdlib_module_names
+
+
+def test_core_works_without_boto() -> None:
+    """The core seals and opens an object in an interpreter where boto can't be imported."""
+    ended = run_core(
+        """
+from s3_encryption._sealer import Engine
+from s3_encryption._envelope.formats import emit, parse
+from s3_encryption._keys.keyrings import AesKeyring
+from s3_encryption._crypto import ghash
+engine = Engine(keyring=AesKeyring(b"k" * 32))
+sealed = engine.seal()
+decryptor = engine.open(parse(emit(sealed.envelope))).decryptor()
+decryptor.update(sealed.content_key.encrypt(b"content"))
+print(decryptor.finalize().decode())
+"""
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "content\n", "")
+
+
+def test_core_tests_do_not_import_boto() -> None:
+    """The tests of the core need no boto either, so they run in seconds."""
+    paths = sorted((TESTS / "core").glob("*.py"))
+    assert paths
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {name.partition(".")[0] for name in names} & (BOTO | {"moto"}), path.name
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if not module.startswith("_") and "." in module])
+def test_public_folders_hold_names_only(module: str) -> None:
+    """What stands in folders with public names repeats names for code written elsewhere, and nothing else."""
+    docstring, *statements, names = tree_of(module).body
+    assert isinstance(docstring, ast.Expr)
+    assert isinstance(names, ast.Assign)
+    assert all(isinstance(statement, ast.ImportFrom) and statement.level == 2 for statement in statements)
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if re.match(r"_\w+\.__init__", module)])
+def test_private_folders_export_nothing(module: str) -> None:
+    """A private folder's ``__init__`` says what the room is for; names are imported from where they are defined."""
+    (docstring,) = tree_of(module).body
+    assert isinstance(docstring, ast.Expr)
