@@ -9,7 +9,7 @@ _SAME_IMPORT_NAME = ("amazon-s3-encryption-client-python", "s3-encryption")
 
 
 def check() -> None:
-    """Pass when no other distribution claims this package's import name.
+    """Check that no other distribution claims this package's import name.
 
     Raises:
         ImportError: One does.

@@ -1,7 +1,7 @@
-"""The engine: the one place that orders the steps of encrypting and decrypting an object.
+"""The sealer: the one place that orders the steps of encrypting and decrypting an object.
 
-``Engine.seal`` makes a data key, the envelope and the content key of a new object. ``Engine.open`` turns an envelope
-into the content key. Everything that can be refused without the key service is refused before it is asked.
+``ObjectSealer.seal`` makes a data key, the envelope and the content key of a new object. ``ObjectSealer.open`` turns an
+envelope into the content key. Everything that can be refused without the key service is refused before it is asked.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ._crypto.suites import (
     AlgorithmSuite,
     CommitmentPolicy,
 )
-from ._envelope.formats import V1, V2, V3, Envelope, Format, new_texts
+from ._envelope.formats import V1, V2, V3, Envelope, Format, optional_fields_for
 from ._keys.keyrings import (
     KMS_KEY_ID_CONTEXT_KEY,
     RESERVED_CONTEXT_KEY,
@@ -31,7 +31,7 @@ from ._keys.keyrings import (
     WrappedDataKey,
     check_keyring,
     check_text_map,
-    mismatch,
+    keyring_mismatch,
 )
 from ._keys.wrap_algorithms import KMS, KMS_CONTEXT, WRAP_ALGORITHMS, WrapAlgorithm
 from .exceptions import (
@@ -44,7 +44,7 @@ from .exceptions import (
     LegacyWriteWarning,
     PolicyError,
     S3EncryptionClientError,
-    shown,
+    quoted,
 )
 
 # KMS takes an encryption context of at most 8 KiB.
@@ -62,7 +62,7 @@ class SealedObject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Engine:
+class ObjectSealer:
     """A keyring, and the rules about what may be written and read with it.
 
     Args:
@@ -126,7 +126,7 @@ class Engine:
             )
         _check_new_data_key(data_key, suite)
         wrapped = data_key.wrapped
-        texts = new_texts(format, wrapped, suite)
+        texts = optional_fields_for(format, wrapped, suite)
         if suite.committing:
             message_id = os.urandom(MESSAGE_ID_BYTES)
             key, commitment = derive_committing_key(data_key.plaintext, message_id)
@@ -172,7 +172,7 @@ class Engine:
         if suite is None:
             raise ConfigurationError(
                 f"content_algorithm must be one of {sorted(_WRITABLE_CONTENT_ALGORITHMS)}, "
-                f"not {shown(self.content_algorithm)}."
+                f"not {quoted(self.content_algorithm)}."
             )
         return suite
 
@@ -226,7 +226,7 @@ class Engine:
     def _check_keyring_fits(self, wrapped: WrappedDataKey) -> None:
         names = getattr(self.keyring, "wrapping_algorithms", None)
         if names is not None and wrapped.wrapping_algorithm not in names:
-            raise mismatch(self.keyring, wrapped.wrapping_algorithm)
+            raise keyring_mismatch(self.keyring, wrapped.wrapping_algorithm)
 
     def _content_key(self, envelope: Envelope, data_key: bytes) -> ContentKey | DecryptionError:
         shorter_allowed = self.enable_legacy_wrapping_algorithms and not envelope.suite.committing
@@ -241,19 +241,19 @@ class Engine:
 
 
 def check_switch(name: str, value: object) -> None:
-    """Pass when an on/off option is a bool: a truthy "False" must not turn a safeguard off.
+    """Check that an on/off option is a bool: a truthy "False" must not turn a safeguard off.
 
     Raises:
         ConfigurationTypeError: It is anything else.
     """
     if not isinstance(value, bool):
-        raise ConfigurationTypeError(f"{name} must be True or False, not {shown(value)}.")
+        raise ConfigurationTypeError(f"{name} must be True or False, not {quoted(value)}.")
 
 
 def _known_wrap(name: str) -> WrapAlgorithm:
     wrap = WRAP_ALGORITHMS.get(name)
     if wrap is None:
-        raise ConfigurationError(f"The keyring names an unknown wrapping algorithm: {shown(name)}.")
+        raise ConfigurationError(f"The keyring names an unknown wrapping algorithm: {quoted(name)}.")
     return wrap
 
 

@@ -9,14 +9,14 @@ from ._keys.keyrings import AesKeyring, Keyring, RsaKeyring
 from ._operations.envelope_store import EnvelopeStore, check_suffix
 from ._operations.get import ReadOptions
 from ._sealer import check_switch
-from .exceptions import ConfigurationError, ConfigurationTypeError, shown
+from .exceptions import ConfigurationError, ConfigurationTypeError, quoted
 
 _ENVELOPE_LOCATIONS = ("metadata", "instruction_file")
 KEY_OPTIONS = ("keyring", "kms_key_id", "aes_key", "rsa_key")
 
 
 def check_one_key(keys: Mapping[str, object]) -> None:
-    """Pass when exactly one of the options for a key is given.
+    """Check that exactly one of the options for a key is given.
 
     Raises:
         ConfigurationError: None is given, or several are.
@@ -45,7 +45,7 @@ def envelope_store(location: object, suffix: str, ignored: bool) -> EnvelopeStor
         ConfigurationError: An option is wrong, or two contradict each other.
     """
     if location not in _ENVELOPE_LOCATIONS or not isinstance(location, str):
-        raise ConfigurationError(f"envelope_location must be one of {_ENVELOPE_LOCATIONS}, not {shown(location)}.")
+        raise ConfigurationError(f"envelope_location must be one of {_ENVELOPE_LOCATIONS}, not {quoted(location)}.")
     check_suffix(suffix)
     check_switch("ignore_instruction_files", ignored)
     if ignored and location == "instruction_file":
@@ -64,7 +64,7 @@ def read_options(**options: Any) -> ReadOptions:
             check_switch(name, value)
     size = options["buffer_size"]
     if isinstance(size, bool) or not isinstance(size, int):
-        raise ConfigurationTypeError(f"buffer_size must be a number of bytes (int), not {shown(size)}.")
+        raise ConfigurationTypeError(f"buffer_size must be a number of bytes (int), not {quoted(size)}.")
     if size < 1:
         raise ConfigurationError(f"buffer_size must be at least 1 byte, not {size}.")
     return ReadOptions(**options)

@@ -18,8 +18,8 @@ from botocore.client import BaseClient
 from botocore.exceptions import HTTPClientError
 from botocore.validate import ParamValidationDecorator
 
-from ._body.aws_chunked import Made, sendable
-from ._compat.aws import takes_aws_form
+from ._body.aws_chunked import ExpectedRequest, without_botocore_wrapping
+from ._compat.aws import accepts_aws_config
 from ._crypto.suites import CommitmentPolicy
 from ._envelope.formats import DEFAULT_INSTRUCTION_FILE_SUFFIX
 from ._keys.keyrings import Keyring
@@ -39,7 +39,7 @@ from ._operations.table import (
     validate,
 )
 from ._plain_clients import kms_keyring, make_s3_client
-from ._sealer import Engine, check_switch
+from ._sealer import ObjectSealer, check_switch
 from ._settings import check_one_key, envelope_store, local_keyring, read_options
 from ._transfer.download import Download, FullReader
 from ._transfer.seekable import open_object
@@ -115,11 +115,11 @@ class S3EncryptionClient(_Client):
     _inner: Any
     _handlers: Handlers
     _call_defaults: Params
-    _made: Made | None
+    _expected: ExpectedRequest | None
     _signs_uploads: bool
     _warns_of_presigned_reads: bool
 
-    @takes_aws_form
+    @accepts_aws_config
     def __new__(
         cls,
         client: Any = None,
@@ -156,7 +156,7 @@ class S3EncryptionClient(_Client):
         check_switch("enable_plaintext_presigned_uploads", enable_plaintext_presigned_uploads)
         own_keyring = local_keyring(keyring, aes_key, rsa_key)
         inner = _inner_client(client, session, client_options)
-        engine = Engine(
+        sealer = ObjectSealer(
             keyring=own_keyring or kms_keyring(kms_key_id, inner, session, client_options),
             commitment_policy=commitment_policy,
             enable_legacy_wrapping_algorithms=enable_legacy_wrapping_algorithms,
@@ -170,14 +170,14 @@ class S3EncryptionClient(_Client):
         self._inner = inner
         default_checksum = _default_checksum(inner)
         self._handlers = Handlers(
-            reader=ObjectReader(engine, envelopes, releases),
-            writer=ObjectWriter(engine, envelopes, default_checksum),
-            uploads=MultipartUploads(engine, envelopes, default_checksum),
+            reader=ObjectReader(sealer, envelopes, releases),
+            writer=ObjectWriter(sealer, envelopes, default_checksum),
+            uploads=MultipartUploads(sealer, envelopes, default_checksum),
             copies=ObjectCopier(envelopes),
             remover=ObjectRemover(envelopes),
         )
         self._call_defaults = {}
-        self._made = None
+        self._expected = None
         self._signs_uploads = enable_plaintext_presigned_uploads
         self._warns_of_presigned_reads = True
         return self
@@ -204,7 +204,7 @@ class S3EncryptionClient(_Client):
         operation = decision(model)
         if operation.decision == "pass":
             return super()._make_api_call(operation_name, api_params)
-        with _Located(api_params.get("Bucket"), api_params.get("Key")):
+        with _NamingObject(api_params.get("Bucket"), api_params.get("Key")):
             if not operation.handle:
                 raise UnsupportedOperationError(f"{operation_name} is refused. {operation.reason}")
             extra = EXTRA_PARAMETERS.get(operation_name, ())
@@ -221,13 +221,13 @@ class S3EncryptionClient(_Client):
         """Send a request as it is; ``_make_request`` compares what event handlers have made of it."""
         client = self
         if "Body" in params or "Metadata" in params:
-            client = self._with(_made=Made.of(params))
+            client = self._with(_expected=ExpectedRequest.of(params))
         return super(S3EncryptionClient, client)._make_api_call(operation_name, params)
 
     def _make_request(self, operation_model: Any, request_dict: dict[str, Any], request_context: Any) -> Any:
-        if self._made is not None:
-            self._made.check(request_dict)
-        return super()._make_request(operation_model, sendable(request_dict), request_context)
+        if self._expected is not None:
+            self._expected.check(request_dict)
+        return super()._make_request(operation_model, without_botocore_wrapping(request_dict), request_context)
 
     # --- what boto3 adds to the operations ----------------------------------------------------------------------------
 
@@ -268,7 +268,7 @@ class S3EncryptionClient(_Client):
         Config: Any = None,
     ) -> None:
         """Download an object into a file, in parallel ranges if it is large; the file appears when all is verified."""
-        with _Located(Bucket, Key):
+        with _NamingObject(Bucket, Key):
             self._download(Bucket, Key, ExtraArgs, Callback, Config).into_file(Filename)
 
     def download_fileobj(
@@ -281,7 +281,7 @@ class S3EncryptionClient(_Client):
         Config: Any = None,
     ) -> None:
         """Download an object into a file-like object, which gets what get_object would release."""
-        with _Located(Bucket, Key):
+        with _NamingObject(Bucket, Key):
             self._download(Bucket, Key, ExtraArgs, Callback, Config).into_fileobj(Fileobj)
 
     def _with(self, **state: Any) -> Any:
@@ -322,7 +322,7 @@ class S3EncryptionClient(_Client):
             Key: The object's key.
             params: Further parameters of ``get_object``: VersionId, EncryptionContext, SSECustomerKey ...
         """
-        with _Located(Bucket, Key):
+        with _NamingObject(Bucket, Key):
             params = {"Bucket": Bucket, "Key": Key, **params}
             return open_object(self._handlers.reader, self._inner._make_api_call, params)
 
@@ -339,16 +339,16 @@ class S3EncryptionClient(_Client):
         """Copy an object inside S3, as boto3's ``copy`` does: the copy has its source's envelope."""
         source_client = SourceClient._inner if isinstance(SourceClient, S3EncryptionClient) else SourceClient
         target = {"CopySource": CopySource, "Bucket": Bucket, "Key": Key}
-        with _Located(Bucket, Key):
+        with _NamingObject(Bucket, Key):
             given = dict(ExtraArgs or {})
-            call = CallOptions.suffix_taken_from(given)
+            call = CallOptions.pop_suffix_from(given)
             # On the inner client: this one tells plaintext lengths, which would cut off the end of the ciphertext.
             copies, head = self._handlers.copies, (source_client or self._inner)._make_api_call
             source = copies.source_of(head, {**given, **target}, call)
             if source is None:
                 self._inner.copy(CopySource, Bucket, Key, given, Callback, source_client, Config)
                 return
-            kept = dict(source.kept_in(given))
+            kept = dict(source.with_envelope(given))
             if not MANAGED_COPIES_KEEP_METADATA and given.get("MetadataDirective") != "REPLACE":
                 # The caller's has no effect without that word.
                 kept["Metadata"] = dict(source.metadata)
@@ -383,7 +383,7 @@ class S3EncryptionClient(_Client):
     ) -> Any:
         """Refuse, unless opted in: what a browser posts is stored unencrypted."""
         if not self._signs_uploads:
-            raise _presigned_refused("POST").at(Bucket, Key)
+            raise _presigned_refused("POST").about(Bucket, Key)
         return self._inner.generate_presigned_post(Bucket, Key, Fields, Conditions, ExpiresIn)
 
     def _get_credentials(self) -> None:
@@ -426,7 +426,7 @@ def _inner_client(client: Any, session: Any, client_options: Mapping[str, Any]) 
     return client
 
 
-class _Located:
+class _NamingObject:
     """A context in which this library's errors say what object they are about, freed from botocore's wrapping."""
 
     __slots__ = ("_bucket", "_key")
@@ -440,12 +440,12 @@ class _Located:
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if isinstance(error, S3EncryptionClientError):
-            error.at(self._bucket, self._key)
+            error.about(self._bucket, self._key)
         elif isinstance(error, HTTPClientError):
             # What a body raises while it is sent, botocore wraps, as if the network had failed.
             raised_by_body = error.kwargs.get("error")
             if isinstance(raised_by_body, S3EncryptionClientError):
-                raise raised_by_body.at(self._bucket, self._key) from None
+                raise raised_by_body.about(self._bucket, self._key) from None
 
 
 def _presigned_refused(what: str) -> S3EncryptionClientError:

@@ -12,7 +12,7 @@ from typing import TypeVar
 _SHOWN_CHARACTERS = 200
 
 
-def shown(text: object) -> str:
+def quoted(text: object) -> str:
     """Return text from outside as it may stand in a message: escaped, in quotes, and cut to a bounded length."""
     quoted = ascii(str(text)[: _SHOWN_CHARACTERS + 1])
     return quoted if len(quoted) <= _SHOWN_CHARACTERS else quoted[:_SHOWN_CHARACTERS] + "...'"
@@ -27,7 +27,7 @@ class S3EncryptionClientError(Exception):
     bucket: str | None = None
     key: str | None = None
 
-    def at(self, bucket: object, key: object) -> S3EncryptionClientError:
+    def about(self, bucket: object, key: object) -> S3EncryptionClientError:
         """Note which object the error is about (the innermost note wins) and return the error itself."""
         if self.bucket is None and isinstance(bucket, str):
             self.bucket = bucket
@@ -38,7 +38,7 @@ class S3EncryptionClientError(Exception):
         message = super().__str__()
         if self.bucket is None:
             return message
-        return f"{message} [bucket {shown(self.bucket)}, key {shown(self.key)}]"
+        return f"{message} [bucket {quoted(self.bucket)}, key {quoted(self.key)}]"
 
 
 class ConfigurationError(S3EncryptionClientError, ValueError):
@@ -111,7 +111,7 @@ class DecryptionError(S3EncryptionClientSecurityError):
 _T = TypeVar("_T")
 
 
-def uniformly(step: Callable[[], _T]) -> _T:
+def as_decryption_error(step: Callable[[], _T]) -> _T:
     """Return what a cryptographic step returns; let it fail in one way only, whatever its reason.
 
     The error is raised outside of the handler, so that it carries no cause, no context, none of the step's frames: a

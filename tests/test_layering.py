@@ -129,13 +129,13 @@ def test_core_works_without_boto() -> None:
     """The core seals and opens an object in an interpreter where boto can't be imported."""
     ended = run_core(
         """
-from s3_encryption._sealer import Engine
+from s3_encryption._sealer import ObjectSealer
 from s3_encryption._envelope.formats import emit, parse
 from s3_encryption._keys.keyrings import AesKeyring
 from s3_encryption._crypto import ghash
-engine = Engine(keyring=AesKeyring(b"k" * 32))
-sealed = engine.seal()
-decryptor = engine.open(parse(emit(sealed.envelope))).decryptor()
+sealer = ObjectSealer(keyring=AesKeyring(b"k" * 32))
+sealed = sealer.seal()
+decryptor = sealer.open(parse(emit(sealed.envelope))).decryptor()
 decryptor.update(sealed.content_key.encrypt(b"content"))
 print(decryptor.finalize().decode())
 """

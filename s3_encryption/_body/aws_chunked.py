@@ -20,7 +20,7 @@ from .._crypto.contexts import Buffer
 from .._envelope.formats import RESERVED_FIELDS
 from ..exceptions import UnsupportedOperationError
 from .digests import Crc32
-from .plaintext import BLOCK_BYTES
+from .plaintext import IO_BLOCK_BYTES
 from .request import EncryptingReader, SmallBody
 
 _CRC32_TRAILER = b"x-amz-checksum-crc32"
@@ -28,7 +28,7 @@ _CRC32_TEXT_BYTES = 8
 
 
 class ChunkedBody:
-    """An encrypted body in chunks of BLOCK_BYTES, with a CRC-32 of the ciphertext behind them: what urllib3 reads.
+    """An encrypted body in chunks of IO_BLOCK_BYTES, with a CRC-32 of the ciphertext behind them: what urllib3 reads.
 
     Its length can be told beforehand, so it needs no chunks of HTTP's own around it.
     """
@@ -38,8 +38,8 @@ class ChunkedBody:
         self._pieces = self._new_pass()
 
     def __len__(self) -> int:
-        full, rest = divmod(len(self._reader), BLOCK_BYTES)
-        framing = full * len(_frame(BLOCK_BYTES)) + (len(_frame(rest)) if rest else 0)
+        full, rest = divmod(len(self._reader), IO_BLOCK_BYTES)
+        framing = full * len(_frame(IO_BLOCK_BYTES)) + (len(_frame(rest)) if rest else 0)
         return len(self._reader) + framing + len(_end(bytes(_CRC32_TEXT_BYTES)))
 
     def read(self, size: int | None = -1) -> Buffer:
@@ -76,7 +76,7 @@ class ChunkedBody:
             rest = memoryview(block)
             while rest:
                 if not left_in_chunk:
-                    left_in_chunk = min(BLOCK_BYTES, left)
+                    left_in_chunk = min(IO_BLOCK_BYTES, left)
                     left -= left_in_chunk
                     yield b"%s%x\r\n" % (before, left_in_chunk)
                     before = b"\r\n"
@@ -95,21 +95,21 @@ def _end(checksum: bytes) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class ExpectedRequest:
     """What was made for one request: its body, and the headers of the envelope. Event handlers may change neither."""
 
     body: Any
     headers: Mapping[str, str]
 
     @classmethod
-    def of(cls, params: Mapping[str, Any]) -> Made:
+    def of(cls, params: Mapping[str, Any]) -> ExpectedRequest:
         """Return what is in the parameters of a request."""
         metadata = params.get("Metadata") or {}
         headers = {f"x-amz-meta-{name}": text for name, text in metadata.items() if name.lower() in RESERVED_FIELDS}
         return cls(params.get("Body"), headers)
 
     def check(self, request: Mapping[str, Any]) -> None:
-        """Pass when it is in the request as botocore will send it.
+        """Check that it is in the request as botocore will send it.
 
         Raises:
             UnsupportedOperationError: An event handler has put something else there.
@@ -131,7 +131,7 @@ def _unwrapped(body: Any) -> Any:
     return getattr(body, "_raw", None) if type(body) is AwsChunkedWrapper else body
 
 
-def sendable(request: dict[str, Any]) -> dict[str, Any]:
+def without_botocore_wrapping(request: dict[str, Any]) -> dict[str, Any]:
     """Return the request to make instead of one of botocore's: the same, where its body is not an encrypted one."""
     body: Any = request.get("body")
     headers = request.get("headers", {})

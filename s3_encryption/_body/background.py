@@ -21,7 +21,7 @@ from ..exceptions import CipherStateError
 _T = TypeVar("_T")
 
 
-class Call(Future[_T]):
+class Task(Future[_T]):
     """A call that is made once, by whichever thread, and what came of it."""
 
     def __init__(self, function: Callable[[], _T]) -> None:
@@ -53,7 +53,7 @@ class Call(Future[_T]):
         return super().result(timeout)
 
 
-class Worker:
+class BackgroundThread:
     """A thread of its own, which ends with ``stop``, or when nobody holds this object any more.
 
     Where the system gives no thread (too many of them, or the interpreter is about to end), calls are made at once, by
@@ -68,10 +68,10 @@ class Worker:
             thread.start()
             self._thread = thread
 
-    def submit(self, function: Callable[..., _T], *args: Any) -> Call[_T]:
+    def submit(self, function: Callable[..., _T], *args: Any) -> Task[_T]:
         """Let the thread make a call after those before it."""
         _check_process(self._process_id)
-        call, thread = Call(partial(function, *args)), self._thread
+        call, thread = Task(partial(function, *args)), self._thread
         if thread is None or thread.stopped.is_set() or not thread.is_alive():
             call.make()
         else:
@@ -99,7 +99,7 @@ class _Thread(threading.Thread):
     def __init__(self) -> None:
         # Not to be waited for at the interpreter's end: who never ends a body does not keep the program.
         super().__init__(name="s3_encryption", daemon=True)
-        self.calls: SimpleQueue[Call[Any] | None] = SimpleQueue()
+        self.calls: SimpleQueue[Task[Any] | None] = SimpleQueue()
         self.stopped = threading.Event()
 
     def run(self) -> None:

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._crypto.contexts import Buffer
-from .._crypto.gf2 import Polynomials
+from .._crypto.gf2 import BinaryField
 from .._envelope.encoding import encode_base64
 from ..exceptions import BodyMismatchError, ConfigurationError
 
 # The CRC-32 of S3, zlib and Ethernet (RFC 1952, section 8), its bits reflected.
-_CRC32 = Polynomials(32, 0xEDB88320)
+_CRC32 = BinaryField(32, 0xEDB88320)
 _X_TO_THE_8 = 1 << 23
 
 
@@ -73,7 +73,7 @@ def digest_field(name: str, blocks: Iterable[Buffer]) -> dict[str, str]:
     return {name: encode_base64(digest.digest())}
 
 
-def take_declared(params: dict[str, Any]) -> Declared:
+def take_claims(params: dict[str, Any]) -> PlaintextClaims:
     """Take out of request parameters what the caller declared of the plaintext.
 
     S3 gets the ciphertext, so a length or digest of the plaintext must not reach it. Where a checksum was given, S3 is
@@ -83,7 +83,7 @@ def take_declared(params: dict[str, Any]) -> Declared:
         ConfigurationError: A checksum is of an algorithm that can't be computed here.
     """
     digests = {}
-    for name in [name for name in params if declares_digest(name)]:
+    for name in [name for name in params if is_digest_name(name)]:
         if name not in _DIGESTS:
             raise ConfigurationError(
                 f"{name} can't be verified before encryption. Leave it out; pass ChecksumAlgorithm instead."
@@ -95,27 +95,27 @@ def take_declared(params: dict[str, Any]) -> Declared:
         if name == f"Checksum{params.get('ChecksumAlgorithm', algorithm)}":
             params["ChecksumAlgorithm"] = algorithm
         params.setdefault("ChecksumAlgorithm", algorithm)
-    return Declared(params.pop("ContentLength", None), digests)
+    return PlaintextClaims(params.pop("ContentLength", None), digests)
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
+class PlaintextClaims:
     """What a caller declared of the plaintext: its length in bytes, and digests of it by parameter name."""
 
     length: int | None = None
     digests: dict[str, str] = field(default_factory=dict)
     # Learns the plaintext's CRC-32 and length, where what is declared is that of a larger whole.
-    note_crc32: Callable[[int, int], object] | None = None
+    on_crc32: Callable[[int, int], object] | None = None
 
     def check_all(self, plaintext: Buffer) -> None:
-        """Pass when a plaintext held in memory is what was declared."""
+        """Check that a plaintext held in memory is what was declared."""
         check = self.new_check()
         check.update(plaintext)
         check.finish()
 
-    def new_check(self) -> DeclarationCheck:
+    def new_check(self) -> ClaimCheck:
         """Return an object that compares a plaintext with the declaration."""
-        return DeclarationCheck(self)
+        return ClaimCheck(self)
 
 
 def wrong_length(expected: int, actual: int) -> BodyMismatchError:
@@ -123,14 +123,14 @@ def wrong_length(expected: int, actual: int) -> BodyMismatchError:
     return BodyMismatchError(f"ContentLength says {expected} bytes, but the body has {actual}.")
 
 
-class DeclarationCheck:
+class ClaimCheck:
     """Compares one pass over a plaintext with what was declared of it."""
 
-    def __init__(self, declared: Declared) -> None:
-        self._declared = declared
-        self._digests = {name: _DIGESTS[name][0]() for name in declared.digests}
+    def __init__(self, claims: PlaintextClaims) -> None:
+        self._claims = claims
+        self._digests = {name: _DIGESTS[name][0]() for name in claims.digests}
         self._length = 0
-        self._crc32 = None if declared.note_crc32 is None else Crc32()
+        self._crc32 = None if claims.on_crc32 is None else Crc32()
 
     def update(self, block: Buffer) -> None:
         """Take in the next piece of the plaintext."""
@@ -141,19 +141,19 @@ class DeclarationCheck:
             self._crc32.update(block)
 
     def finish(self) -> None:
-        """Pass when all of the plaintext is what was declared.
+        """Check that all of the plaintext is what was declared.
 
         Raises:
             BodyMismatchError: It is not.
         """
-        declared = self._declared
-        if declared.length is not None and declared.length != self._length:
-            raise wrong_length(declared.length, self._length)
+        claims = self._claims
+        if claims.length is not None and claims.length != self._length:
+            raise wrong_length(claims.length, self._length)
         for name, digest in self._digests.items():
-            if encode_base64(digest.digest()) != declared.digests[name]:
+            if encode_base64(digest.digest()) != claims.digests[name]:
                 raise wrong_digest(name)
-        if declared.note_crc32 is not None and self._crc32 is not None:
-            declared.note_crc32(self._crc32.value, self._length)
+        if claims.on_crc32 is not None and self._crc32 is not None:
+            claims.on_crc32(self._crc32.value, self._length)
 
 
 def wrong_digest(name: str) -> BodyMismatchError:
@@ -165,7 +165,7 @@ def wrong_digest(name: str) -> BodyMismatchError:
 
 
 def check_whole(params: Mapping[str, Any], parts: Sequence[tuple[int, int] | None]) -> None:
-    """Pass when what a request declares of an object fits its parts.
+    """Check that what a request declares of an object fits its parts.
 
     Args:
         params: The parameters of CompleteMultipartUpload.
@@ -175,7 +175,7 @@ def check_whole(params: Mapping[str, Any], parts: Sequence[tuple[int, int] | Non
         BodyMismatchError: It does not fit.
         ConfigurationError: It can't be compared.
     """
-    for name in [name for name in params if declares_digest(name)]:
+    for name in [name for name in params if is_digest_name(name)]:
         known = [part for part in parts if part is not None] if name == "ChecksumCRC32" else []
         if len(known) != len(parts) or not known:
             raise ConfigurationError(
@@ -197,6 +197,6 @@ def combined_crc32(parts: Iterable[tuple[int, int]]) -> int:
     return total
 
 
-def declares_digest(name: str) -> bool:
+def is_digest_name(name: str) -> bool:
     """Return whether a parameter of a request, or a field of a response, is a digest of a body."""
     return name == "ContentMD5" or (name.startswith("Checksum") and name not in _NOT_DIGESTS)

@@ -14,17 +14,17 @@ from typing import Any
 from .._crypto.contexts import Buffer
 from .._crypto.suites import GCM_MAX_PLAINTEXT_BYTES
 from ..exceptions import BodyChangedError, ConfigurationError, ConfigurationTypeError
-from .digests import Declared, wrong_length
+from .digests import PlaintextClaims, wrong_length
 
 # How much is read, encrypted, remembered by a digest and sent at a time.
-BLOCK_BYTES = 1024 * 1024
+IO_BLOCK_BYTES = 1024 * 1024
 # From this size on, a file is read and encrypted by a second thread, one block ahead of the network.
 _AHEAD_BYTES = 4 * 1024 * 1024
 # Up to this size the ciphertext is held in memory: encrypting once is then cheaper than a reader that can start again.
 SMALL_BODY_BYTES = 1024 * 1024
 
 
-class Source:
+class PlaintextSource:
     """A caller's Body, from the position at which it was given.
 
     Raises:
@@ -79,7 +79,7 @@ class Source:
         self.body.seek(self._base)
         self._left = self.length
 
-    def __enter__(self) -> Source:
+    def __enter__(self) -> PlaintextSource:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
@@ -102,12 +102,12 @@ class Source:
         return self._ahead
 
     def _read_until(self, size: int) -> Iterator[bytes]:
-        while size > 0 and (block := self._block(min(size, BLOCK_BYTES))):
+        while size > 0 and (block := self._block(min(size, IO_BLOCK_BYTES))):
             size -= len(block)
             yield block
 
     def blocks(self) -> Iterator[Buffer]:
-        """Yield what is left, in blocks of BLOCK_BYTES; what a source grows by after it was given is not part of it.
+        """Yield what is left, in blocks of IO_BLOCK_BYTES; what a source grows by after it was given is not part of it.
 
         A block is good until the next one is asked for.
         """
@@ -117,9 +117,9 @@ class Source:
         if self._content is not None:
             next_block: Callable[[], Buffer] = self._next_of_content
         elif self._is_plain_file and self._left is not None:
-            next_block = partial(self._next_of_file, memoryview(bytearray(min(BLOCK_BYTES, self._left))))
+            next_block = partial(self._next_of_file, memoryview(bytearray(min(IO_BLOCK_BYTES, self._left))))
         else:
-            next_block = partial(self._block, BLOCK_BYTES)
+            next_block = partial(self._block, IO_BLOCK_BYTES)
         while block := next_block():
             yield block
 
@@ -127,7 +127,7 @@ class Source:
         assert self._content is not None  # checked by who calls
         assert self._left is not None  # bytes have a length
         start = len(self._content) - self._left
-        block = self._content[start : start + BLOCK_BYTES]
+        block = self._content[start : start + IO_BLOCK_BYTES]
         self._left -= len(block)
         return block
 
@@ -142,7 +142,7 @@ class Source:
         return memory[:filled]
 
     def check_end(self) -> None:
-        """Pass when all that the source held when it was given has been read.
+        """Check that all that the source held when it was given has been read.
 
         Raises:
             BodyChangedError: It has become shorter.
@@ -211,8 +211,8 @@ def _end(body: Any) -> int | None:
     return None
 
 
-def check_length(source: Source, declared: Declared) -> None:
-    """Pass when a source has the declared length, as far as it can tell its length, and not more than can be encrypted.
+def check_length(source: PlaintextSource, claims: PlaintextClaims) -> None:
+    """Check that a source has the claimed length, as far as it can tell, and not more than can be encrypted.
 
     Raises:
         BodyMismatchError: It has another length.
@@ -220,8 +220,8 @@ def check_length(source: Source, declared: Declared) -> None:
     """
     if source.length is None:
         return
-    if declared.length is not None and declared.length != source.length:
-        raise wrong_length(declared.length, source.length)
+    if claims.length is not None and claims.length != source.length:
+        raise wrong_length(claims.length, source.length)
     if source.length > GCM_MAX_PLAINTEXT_BYTES:
         raise ConfigurationError(
             f"The body has {source.length} bytes; AES-GCM encrypts {GCM_MAX_PLAINTEXT_BYTES} (64 GiB) at most."

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .._crypto.suites import BLOCK_BYTES
+from .._crypto.suites import AES_BLOCK_BYTES
 
 # As many digits as the limits of other systems have, by which "to the end" is said: 2^63 - 1, 2^64 - 1.
 _NUMBER = "[0-9]{1,20}"
@@ -87,6 +87,6 @@ def cbc_ciphertext_span(start: int, stop: int, ciphertext_length: int) -> tuple[
 
     It starts one block early, for the block that CBC chains from, unless it starts with the object.
     """
-    first = start // BLOCK_BYTES * BLOCK_BYTES
-    last = -(-stop // BLOCK_BYTES) * BLOCK_BYTES
-    return max(0, first - BLOCK_BYTES), min(last, ciphertext_length)
+    first = start // AES_BLOCK_BYTES * AES_BLOCK_BYTES
+    last = -(-stop // AES_BLOCK_BYTES) * AES_BLOCK_BYTES
+    return max(0, first - AES_BLOCK_BYTES), min(last, ciphertext_length)

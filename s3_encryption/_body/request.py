@@ -12,21 +12,21 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator
 from typing import IO, Any
 
-from .._crypto.buffers import ReusedMemory, fresh_memory
-from .._crypto.contexts import Buffer, Filter, updated
-from .._crypto.keystream import Segment
-from .background import Call, Worker
-from .digests import Declared
-from .plaintext import BLOCK_BYTES, Source
+from .._crypto.buffers import BufferRing, fresh_memory
+from .._crypto.contexts import Buffer, CipherContext, update_to_memory
+from .._crypto.keystream import KeystreamSegment
+from .background import BackgroundThread, Task
+from .digests import PlaintextClaims
+from .plaintext import IO_BLOCK_BYTES, PlaintextSource
 
 # Up to this size a ciphertext that must be kept is kept in memory. The held last part of a multipart upload fits in.
 SPOOL_MEMORY_BYTES = 6 * 1024 * 1024
 
 
 def encrypted_blocks(
-    source: Source,
-    filter: Filter,
-    declared: Declared,
+    source: PlaintextSource,
+    context: CipherContext,
+    claims: PlaintextClaims,
     memory: Callable[[int], memoryview],
     observe: Callable[[Buffer], object] = len,
 ) -> Generator[Buffer, None, None]:
@@ -34,23 +34,23 @@ def encrypted_blocks(
 
     Args:
         source: The plaintext.
-        filter: What encrypts it.
-        declared: What it is compared with.
+        context: What encrypts it.
+        claims: What it is compared with.
         memory: Returns room for so many bytes of output; used again, if at all, when the next block is asked for.
         observe: Sees each block before it is yielded.
     """
-    check = declared.new_check()
+    check = claims.new_check()
     last: Buffer = b""
     for block in source.blocks():
         check.update(block)
-        output = updated(filter, block, memory)
+        output = update_to_memory(context, block, memory)
         if last and output:
             observe(last)
             yield last
         last = output or last
     source.check_end()
     check.finish()
-    end = b"".join((last, filter.finalize()))
+    end = b"".join((last, context.finalize()))
     observe(end)
     yield end
 
@@ -68,16 +68,18 @@ class EncryptingReader(io.RawIOBase):
     Args:
         source: The plaintext; its length must be known.
         segment: What it is encrypted as: shared by all readers that use the same keystream.
-        declared: What each pass is compared with.
+        claims: What each pass is compared with.
         ahead: Whether a second thread reads and encrypts one block ahead of the network.
     """
 
-    def __init__(self, source: Source, segment: Segment, declared: Declared, *, ahead: bool = False) -> None:
+    def __init__(
+        self, source: PlaintextSource, segment: KeystreamSegment, claims: PlaintextClaims, *, ahead: bool = False
+    ) -> None:
         super().__init__()
         assert source.length is not None  # what has no length goes through a spool
         self._source = source
         self._segment = segment
-        self._declared = declared
+        self._claims = claims
         self._ahead = ahead
         self._length = segment.ciphertext_length(source.length)
         self._position = 0
@@ -141,7 +143,7 @@ class EncryptingReader(io.RawIOBase):
             raise self._failure
         try:
             # One block waits while the next is made; made ahead, a third is being sent meanwhile.
-            yield from self._pass(ReusedMemory(3 if self._ahead else 2), observe)
+            yield from self._pass(BufferRing(3 if self._ahead else 2), observe)
         except Exception as error:
             self._failure = error
             raise
@@ -157,7 +159,7 @@ class EncryptingReader(io.RawIOBase):
             raise self._failure
         try:
             if size is None or size < 0:
-                return b"".join(iter(lambda: self.read(BLOCK_BYTES), b""))
+                return b"".join(iter(lambda: self.read(IO_BLOCK_BYTES), b""))
             self._skip_to(min(self._position, self._length))
             data = self._take(min(size, max(0, self._length - self._position)))
         except Exception as error:
@@ -180,7 +182,7 @@ class EncryptingReader(io.RawIOBase):
         self._source.signal("signal_not_transferring")
 
     def _pass(self, memory: Callable[[int], memoryview], observe: Callable[[Buffer], object]) -> Iterator[Buffer]:
-        blocks = encrypted_blocks(self._source, self._segment.new_filter(), self._declared, memory, observe)
+        blocks = encrypted_blocks(self._source, self._segment.new_context(), self._claims, memory, observe)
         if not self._ahead:
             return blocks
         self._made_ahead = _MadeAhead(blocks)
@@ -188,7 +190,7 @@ class EncryptingReader(io.RawIOBase):
 
     def _skip_to(self, position: int) -> None:
         while self._taken < position:
-            self._take(min(position - self._taken, BLOCK_BYTES))
+            self._take(min(position - self._taken, IO_BLOCK_BYTES))
 
     def _take(self, size: int) -> Buffer:
         """Return up to ``size`` bytes of the current block, which is the next one if it was used up."""
@@ -215,10 +217,10 @@ class _MadeAhead:
 
     def __init__(self, blocks: Iterator[Buffer]) -> None:
         self._blocks = blocks
-        self._worker = Worker()
+        self._worker = BackgroundThread()
         self._following = self._submitted()
 
-    def _submitted(self) -> Call[Buffer | None]:
+    def _submitted(self) -> Task[Buffer | None]:
         return self._worker.submit(next, self._blocks, None)
 
     def __iter__(self) -> _MadeAhead:
@@ -237,12 +239,12 @@ class _MadeAhead:
         self._worker.join()
 
 
-def encrypted_in_spool(source: Source, filter: Filter, declared: Declared) -> IO[bytes]:
+def encrypted_in_spool(source: PlaintextSource, context: CipherContext, claims: PlaintextClaims) -> IO[bytes]:
     """Return a file with the ciphertext of a source that can't be read twice: in memory while small, then on disk."""
     source.signal("signal_transferring")
     spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_MEMORY_BYTES)  # noqa: SIM115 - the caller closes it
     try:
-        for block in encrypted_blocks(source, filter, declared, ReusedMemory(2)):
+        for block in encrypted_blocks(source, context, claims, BufferRing(2)):
             spool.write(block)
         spool.seek(0)
     except BaseException:

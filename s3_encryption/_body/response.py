@@ -12,11 +12,11 @@ from typing import IO, Any
 
 from botocore.httpchecksum import StreamingChecksumBody
 
-from .._crypto.buffers import ReusedMemory
-from .._crypto.contexts import HOLDBACK_BYTES, MIN_CALL_BYTES, Buffer, Filter, updated
+from .._crypto.buffers import BufferRing
+from .._crypto.contexts import HOLDBACK_BYTES, MIN_CALL_BYTES, Buffer, CipherContext, update_to_memory
 from .._envelope.encoding import encode_base64
 from ..exceptions import CipherStateError
-from .background import Call, Worker
+from .background import BackgroundThread, Task
 
 # What is asked of the network, or of the spool, at a time: big enough for the cipher, small enough to be reused.
 READ_BYTES = 1024 * 1024
@@ -37,7 +37,7 @@ class DecryptingStream(io.RawIOBase):
     Args:
         body: The ciphertext: a botocore StreamingBody, so that its length and checksum are checked and botocore's own
             errors come out of it.
-        new_filter: Makes a decrypting filter; its argument is ``release_unverified``.
+        new_context: Makes a decrypting context; its argument is ``release_unverified``.
         ciphertext_length: The length of the body in bytes; None when the server did not say.
         buffer_size: How many bytes may be held in memory.
         release_unverified: Whether plaintext may be released before it is verified.
@@ -47,7 +47,7 @@ class DecryptingStream(io.RawIOBase):
     def __init__(
         self,
         body: Any,
-        new_filter: Callable[[bool], Filter],
+        new_context: Callable[[bool], CipherContext],
         *,
         ciphertext_length: int | None,
         buffer_size: int,
@@ -56,7 +56,7 @@ class DecryptingStream(io.RawIOBase):
     ) -> None:
         super().__init__()
         self._body = body
-        self._new_filter = new_filter
+        self._new_context = new_context
         self._ciphertext_length = ciphertext_length
         self._buffer_size = buffer_size
         self._release_unverified = release_unverified
@@ -164,7 +164,7 @@ class DecryptingStream(io.RawIOBase):
 
     def _start(self) -> Iterator[Buffer]:
         if self._release_unverified:
-            return self._passed(self._new_filter(True))
+            return self._passed(self._new_context(True))
         if self._ciphertext_length is not None and self._ciphertext_length <= self._buffer_size:
             return iter((self._verified_in_memory(),))
         return self._verified_in_spool()
@@ -180,12 +180,12 @@ class DecryptingStream(io.RawIOBase):
 
     def _verified_in_memory(self) -> bytes:
         if self._ciphertext_length is not None and self._ciphertext_length <= MIN_CALL_BYTES:
-            # All at once: nothing is released before the filter's end, so it need not keep anything back.
-            filter = self._new_filter(True)
+            # All at once: nothing is released before the context's end, so it need not keep anything back.
+            context = self._new_context(True)
             data = read_up_to(self._body, self._ciphertext_length + 1)
-            return b"".join((filter.update(data), filter.finalize()))
+            return b"".join((context.update(data), context.finalize()))
         # Nothing comes out before the end.
-        *_, plaintext = self._passed(self._new_filter(False))
+        *_, plaintext = self._passed(self._new_context(False))
         return bytes(plaintext)
 
     def _verified_in_spool(self) -> Iterator[Buffer]:
@@ -194,28 +194,28 @@ class DecryptingStream(io.RawIOBase):
         if self._ciphertext_length is not None:
             spool.rollover()
         try:
-            for _ in self._passed(self._new_filter(True), spool):
+            for _ in self._passed(self._new_context(True), spool):
                 pass
         except BaseException:
             spool.close()
             raise
         # The second pass verifies again at its end, so that a changed temporary file does not go unnoticed.
-        return _from_spool(spool, self._new_filter(True), self._ciphertext_length)
+        return _from_spool(spool, self._new_context(True), self._ciphertext_length)
 
-    def _passed(self, filter: Filter, spool: IO[bytes] | None = None) -> Iterator[Buffer]:
-        """Return what a filter makes of the body, of which a copy goes into a spool."""
+    def _passed(self, context: CipherContext, spool: IO[bytes] | None = None) -> Iterator[Buffer]:
+        """Return what a context makes of the body, of which a copy goes into a spool."""
         data = _ciphertext(self._body, self._ciphertext_length or 0, spool)
-        return _filtered(data, filter, self._ciphertext_length, self._body)
+        return _processed(data, context, self._ciphertext_length, self._body)
 
 
 # Outside of the stream, which they must not hold: it could not go before the garbage collector came round.
 
 
 def _ciphertext(body: Any, left: int, spool: IO[bytes] | None) -> Iterator[bytes]:
-    # What a filter holds back comes with the first read, so that the pieces that it makes have READ_BYTES each.
+    # What a context holds back comes with the first read, so that the pieces that it makes have READ_BYTES each.
     size = READ_BYTES + HOLDBACK_BYTES
     # Of what is announced not more is asked for than there is: then urllib3 need not copy it together. The last, empty
-    # read makes botocore compare length and checksum before the filter's end releases anything.
+    # read makes botocore compare length and checksum before the context's end releases anything.
     while data := body.read(min(size, left) if left > 0 else size):
         if spool is not None:
             spool.write(data)
@@ -223,40 +223,40 @@ def _ciphertext(body: Any, left: int, spool: IO[bytes] | None) -> Iterator[bytes
         size, left = READ_BYTES, left - len(data)
 
 
-def _from_spool(spool: IO[bytes], filter: Filter, size: int | None) -> Iterator[Buffer]:
+def _from_spool(spool: IO[bytes], context: CipherContext, size: int | None) -> Iterator[Buffer]:
     with spool:
         spool.seek(0)
-        yield from _filtered(iter(lambda: spool.read(READ_BYTES), b""), filter, size)
+        yield from _processed(iter(lambda: spool.read(READ_BYTES), b""), context, size)
 
 
-def _filtered(data: Iterator[bytes], filter: Filter, size: int | None, body: Any = None) -> Iterator[Buffer]:
+def _processed(data: Iterator[bytes], context: CipherContext, size: int | None, body: Any = None) -> Iterator[Buffer]:
     is_large = size is not None and size >= _AHEAD_BYTES
-    return _filtered_behind(data, filter, body) if is_large else filtered(data, filter)
+    return _processed_behind(data, context, body) if is_large else processed(data, context)
 
 
-def filtered(data: Iterator[bytes], filter: Filter) -> Iterator[Buffer]:
-    """Yield what a filter makes of pieces of data, to its end; a piece is good until the next is asked for."""
-    memory = ReusedMemory()
+def processed(data: Iterator[bytes], context: CipherContext) -> Iterator[Buffer]:
+    """Yield what a context makes of pieces of data, to its end; a piece is good until the next is asked for."""
+    memory = BufferRing()
     for piece in data:
-        yield updated(filter, piece, memory)
-    yield filter.finalize()
+        yield update_to_memory(context, piece, memory)
+    yield context.finalize()
 
 
-def _filtered_behind(data: Iterator[bytes], filter: Filter, body: Any) -> Iterator[Buffer]:
+def _processed_behind(data: Iterator[bytes], context: CipherContext, body: Any) -> Iterator[Buffer]:
     """Do the same, and fetch each piece while a second thread works on the one before it.
 
     The thread computes only, also the checksum of the ``body`` where the data come from one: whatever may block or fail
     in the network stays with the caller's.
     """
-    worker = Worker()
+    worker = BackgroundThread()
     if type(body) is StreamingChecksumBody:
         body._checksum = _ChecksumBehind(body._checksum, worker)
     try:
-        waiting: deque[Call[memoryview]] = deque()
+        waiting: deque[Task[memoryview]] = deque()
         # Those that wait, and the one that is being read.
-        memory = ReusedMemory(_PIECES_AHEAD + 1)
+        memory = BufferRing(_PIECES_AHEAD + 1)
         for piece in data:
-            waiting.append(worker.submit(updated, filter, piece, memory))
+            waiting.append(worker.submit(update_to_memory, context, piece, memory))
             if len(waiting) > _PIECES_AHEAD:
                 yield waiting.popleft().result()
         for made in waiting:
@@ -264,16 +264,16 @@ def _filtered_behind(data: Iterator[bytes], filter: Filter, body: Any) -> Iterat
     finally:
         # Not waited for: this may be the garbage collector's doing, at a moment in which no thread can end.
         worker.stop()
-    yield filter.finalize()
+    yield context.finalize()
 
 
 class _ChecksumBehind:
     """A checksum of botocore's, computed by a second thread: for a CRC-32 that is half as much work as to decrypt."""
 
-    def __init__(self, checksum: Any, worker: Worker) -> None:
+    def __init__(self, checksum: Any, worker: BackgroundThread) -> None:
         self._checksum = checksum
         self._worker = worker
-        self._update: Call[None] | None = None
+        self._update: Task[None] | None = None
 
     def update(self, chunk: Buffer) -> None:
         """Take in one more piece, in time."""

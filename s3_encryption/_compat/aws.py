@@ -19,7 +19,7 @@ from .._crypto.suites import CommitmentPolicy
 from .._keys import keyrings
 from .._keys.keyrings import Keyring
 from .._sealer import check_switch
-from ..exceptions import ConfigurationError, ConfigurationTypeError, shown
+from ..exceptions import ConfigurationError, ConfigurationTypeError, quoted
 
 _BOTO3_NAMES = frozenset({"Filename", "Fileobj", "Bucket", "Key", "ExtraArgs", "Callback", "Config"})
 
@@ -98,7 +98,7 @@ class S3EncryptionClientConfig:
             )
         if not isinstance(self.commitment_policy, CommitmentPolicy):
             raise ConfigurationTypeError(
-                f"commitment_policy must be a CommitmentPolicy, not {shown(self.commitment_policy)}."
+                f"commitment_policy must be a CommitmentPolicy, not {quoted(self.commitment_policy)}."
             )
         expected = (
             AlgorithmSuite.ALG_AES_256_GCM_HKDF_SHA512_COMMIT_KEY
@@ -108,7 +108,7 @@ class S3EncryptionClientConfig:
         if self.encryption_algorithm is not expected:
             raise ConfigurationError(
                 f"commitment_policy={self.commitment_policy.name} writes encryption_algorithm={expected.name}, "
-                f"not {shown(self.encryption_algorithm)}."
+                f"not {quoted(self.encryption_algorithm)}."
             )
 
     def options(self) -> dict[str, Any]:
@@ -124,7 +124,7 @@ class S3EncryptionClientConfig:
         }
 
 
-class AwsForm:
+class AwsCallingForms:
     """What a client made from a configuration object takes besides what boto3's takes."""
 
     # Set when it is made.
@@ -169,7 +169,7 @@ class _Lent:
 _New = TypeVar("_New", bound=Callable[..., Any])
 
 
-def takes_aws_form(new: _New) -> _New:
+def accepts_aws_config(new: _New) -> _New:
     """Let a class's ``__new__`` also take ``(wrapped_s3_client, config)``, by position or by name."""
 
     @functools.wraps(new)
@@ -192,7 +192,7 @@ def takes_aws_form(new: _New) -> _New:
 
 
 def _with_form(cls: type) -> type:
-    return type(cls.__name__, (AwsForm, cls), {"__module__": cls.__module__, "__doc__": cls.__doc__})
+    return type(cls.__name__, (AwsCallingForms, cls), {"__module__": cls.__module__, "__doc__": cls.__doc__})
 
 
 def _for_boto3(upload: Any, form: Callable[..., dict[str, Any]], args: Any, options: Any) -> dict[str, Any]:

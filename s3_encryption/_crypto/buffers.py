@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 
-class ReusedMemory:
+class BufferRing:
     """Room for a few blocks, used by turns.
 
     Args:

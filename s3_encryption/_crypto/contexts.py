@@ -1,8 +1,8 @@
 """Content ciphers over pycryptodome: AES-GCM, AES-CBC, AES-CTR from any byte offset, and V3 key derivation.
 
-A ``ContentKey`` makes filters. A filter speaks ``update(data) -> bytes`` and ``finalize() -> bytes``, serves one object
+A ``ContentKey`` makes contexts. A context has ``update(data) -> bytes`` and ``finalize() -> bytes``, serves one object
 once, works in blocks of at least 64 KiB however small the pieces are that it gets, and keeps failing after a failure.
-A decrypting filter releases nothing before the whole object was verified, unless it was made with
+A decrypting context releases nothing before the whole object was verified, unless it was made with
 ``release_unverified=True``.
 """
 
@@ -21,10 +21,10 @@ from Crypto.Cipher import AES
 from Crypto.Util.Padding import pad, unpad
 from Crypto.Util.strxor import strxor
 
-from ..exceptions import CipherStateError, ConfigurationError, DecryptionError, uniformly
+from ..exceptions import CipherStateError, ConfigurationError, DecryptionError, as_decryption_error
 from .buffers import fresh_memory
 from .suites import (
-    BLOCK_BYTES,
+    AES_BLOCK_BYTES,
     COMMITMENT_BYTES,
     COMMITTING_SUITE_ID,
     DATA_KEY_BYTES,
@@ -40,17 +40,17 @@ MAX_CALL_BYTES = 1024 * 1024
 _TAG_BYTES = 16
 # What an authenticated decryption holds back: the tag, and a block of plaintext before it, so that the end of the
 # plaintext is never released before the tag held.
-HOLDBACK_BYTES = _TAG_BYTES + BLOCK_BYTES
+HOLDBACK_BYTES = _TAG_BYTES + AES_BLOCK_BYTES
 # How much memory an announced length may claim before anything has come.
 _FIRST_BUFFER_BYTES = 64 * 1024 * 1024
 
 _T = TypeVar("_T")
 
 
-class Filter(Protocol):
+class CipherContext(Protocol):
     """What turns the bytes of one object into other bytes, piece by piece."""
 
-    def ready(self, size: int) -> int:
+    def output_size(self, size: int) -> int:
         """Return how many bytes of output there will be for the next ``size`` bytes of input."""
 
     def update_into(self, data: Buffer, output: memoryview) -> int:
@@ -67,16 +67,18 @@ class Filter(Protocol):
         """
 
 
-def updated(filter: Filter, data: Buffer, memory: Callable[[int], memoryview] = fresh_memory) -> memoryview:
+def update_to_memory(
+    context: CipherContext, data: Buffer, memory: Callable[[int], memoryview] = fresh_memory
+) -> memoryview:
     """Return the output that is ready after one more piece of input, without a copy that ``bytes`` would cost.
 
     Args:
-        filter: What makes it.
+        context: What makes it.
         data: The piece.
         memory: Returns room for so many bytes.
     """
-    output = memory(filter.ready(len(data)))
-    return output[: filter.update_into(data, output)]
+    output = memory(context.output_size(len(data)))
+    return output[: context.update_into(data, output)]
 
 
 class NotCopyable:
@@ -86,8 +88,8 @@ class NotCopyable:
         raise TypeError("A cipher can't be pickled or copied: its key would leave the process.")
 
 
-class _Filter(NotCopyable):
-    """The state that all filters share: pending input, the end, a failure, and who may use the object.
+class _BlockContext(NotCopyable):
+    """The state that all contexts share: pending input, the end, a failure, and who may use the object.
 
     Subclasses say how many trailing bytes must wait for the end (``holdback_bytes``), transform whole AES blocks
     (``_transform``), and deal with what is left (``_finish``).
@@ -105,15 +107,15 @@ class _Filter(NotCopyable):
         self._process_id = os.getpid()
         self._in_use = threading.Lock()
 
-    def ready(self, size: int) -> int:
+    def output_size(self, size: int) -> int:
         waiting = len(self._pending) + size - self.holdback_bytes
-        return 0 if waiting < MIN_CALL_BYTES else waiting // BLOCK_BYTES * BLOCK_BYTES
+        return 0 if waiting < MIN_CALL_BYTES else waiting // AES_BLOCK_BYTES * AES_BLOCK_BYTES
 
     def update_into(self, data: Buffer, output: memoryview) -> int:
         return self._guarded(lambda: self._feed(memoryview(data).cast("B"), output))
 
     def update(self, data: Buffer) -> bytes:
-        return bytes(updated(self, data))
+        return bytes(update_to_memory(self, data))
 
     def finalize(self) -> bytes:
         return self._guarded(self._end)
@@ -141,14 +143,14 @@ class _Filter(NotCopyable):
         self._input_bytes += len(data)
         if self.max_input_bytes is not None and self._input_bytes > self.max_input_bytes:
             self._too_long()
-        ready = self.ready(len(data))
+        ready = self.output_size(len(data))
         made = 0
         if ready and self._pending:
             # What waited goes first, filled up to whole blocks; the rest needs no copy.
-            missing = min(-len(self._pending) % BLOCK_BYTES, len(data))
+            missing = min(-len(self._pending) % AES_BLOCK_BYTES, len(data))
             self._pending += data[:missing]
             data = data[missing:]
-            made = min(ready, len(self._pending) // BLOCK_BYTES * BLOCK_BYTES)
+            made = min(ready, len(self._pending) // AES_BLOCK_BYTES * AES_BLOCK_BYTES)
             self._transform(memoryview(self._pending[:made]), output[:made])
             del self._pending[:made]
         for start in range(0, ready - made, MAX_CALL_BYTES):
@@ -177,7 +179,7 @@ class _Filter(NotCopyable):
         raise DecryptionError
 
 
-class _GcmEncryptor(_Filter):
+class _GcmEncryptor(_BlockContext):
     max_input_bytes = GCM_MAX_PLAINTEXT_BYTES
 
     def __init__(self, key: ContentKey) -> None:
@@ -196,7 +198,7 @@ class _GcmEncryptor(_Filter):
         )
 
 
-class _GcmDecryptor(_Filter):
+class _GcmDecryptor(_BlockContext):
     holdback_bytes = HOLDBACK_BYTES
     max_input_bytes = GCM_MAX_PLAINTEXT_BYTES + _TAG_BYTES
 
@@ -212,11 +214,11 @@ class _GcmDecryptor(_Filter):
         if len(tag) < _TAG_BYTES:
             raise DecryptionError
         plaintext: bytes = self._cipher.decrypt(ciphertext)
-        uniformly(lambda: self._cipher.verify(tag))
+        as_decryption_error(lambda: self._cipher.verify(tag))
         return plaintext
 
 
-class _CbcEncryptor(_Filter):
+class _CbcEncryptor(_BlockContext):
     def __init__(self, key: ContentKey) -> None:
         super().__init__()
         self._cipher = AES.new(key.key, AES.MODE_CBC, iv=key.iv)
@@ -225,16 +227,16 @@ class _CbcEncryptor(_Filter):
         self._cipher.encrypt(blocks, output=output)
 
     def _finish(self, rest: memoryview) -> bytes:
-        return bytes(self._cipher.encrypt(pad(bytes(rest), BLOCK_BYTES)))
+        return bytes(self._cipher.encrypt(pad(bytes(rest), AES_BLOCK_BYTES)))
 
 
-class _CbcDecryptor(_Filter):
+class _CbcDecryptor(_BlockContext):
     """CBC decryption as ECB decryption of all blocks, then XOR with the ciphertext one block earlier.
 
     The same bytes as MODE_CBC (NIST SP 800-38A, section 6.2), several times faster because no block waits for another.
     """
 
-    holdback_bytes = BLOCK_BYTES
+    holdback_bytes = AES_BLOCK_BYTES
 
     def __init__(self, key: ContentKey, plaintext_length: int | None) -> None:
         super().__init__()
@@ -244,21 +246,21 @@ class _CbcDecryptor(_Filter):
 
     def _transform(self, blocks: memoryview, output: memoryview) -> None:
         self._cipher.decrypt(blocks, output=output)
-        first, others = output[:BLOCK_BYTES], output[BLOCK_BYTES:]
+        first, others = output[:AES_BLOCK_BYTES], output[AES_BLOCK_BYTES:]
         strxor(first, self._previous_block, output=first)
         if others:
-            strxor(others, blocks[:-BLOCK_BYTES], output=others)
-        self._previous_block = bytes(blocks[-BLOCK_BYTES:])
+            strxor(others, blocks[:-AES_BLOCK_BYTES], output=others)
+        self._previous_block = bytes(blocks[-AES_BLOCK_BYTES:])
 
     def _finish(self, rest: memoryview) -> bytes:
-        plaintext: bytes = uniformly(lambda: unpad(self._transformed(rest), BLOCK_BYTES))
+        plaintext: bytes = as_decryption_error(lambda: unpad(self._transformed(rest), AES_BLOCK_BYTES))
         total = self._input_bytes - len(rest) + len(plaintext)
         if self._expected_length is not None and total != self._expected_length:
             raise DecryptionError
         return plaintext
 
 
-class _CtrCipher(_Filter):
+class _CtrCipher(_BlockContext):
     """AES-CTR from any byte of the keystream; the same operation in both directions."""
 
     def __init__(self, cipher: Any, skip_bytes: int, max_input_bytes: int | None = None) -> None:
@@ -284,11 +286,11 @@ class _GrowingBuffer:
         self._file = io.BytesIO(bytes(self._capacity))
         self._written = 0
 
-    def write_from(self, filter: Filter, data: Buffer) -> None:
-        """Write what a filter makes of one more piece of input."""
-        self._reserve(filter.ready(len(data)))
+    def write_from(self, context: CipherContext, data: Buffer) -> None:
+        """Write what a context makes of one more piece of input."""
+        self._reserve(context.output_size(len(data)))
         with self._file.getbuffer() as room:
-            self._written += filter.update_into(data, room[self._written :])
+            self._written += context.update_into(data, room[self._written :])
 
     def write(self, data: bytes) -> None:
         """Write bytes."""
@@ -309,19 +311,19 @@ class _GrowingBuffer:
             self._file.write(b"\0")
 
 
-class OnePiece(NotCopyable):
-    """A filter that keeps its output to itself until the one inside has come to its end, and so has verified all of it.
+class VerifyFirst(NotCopyable):
+    """A context that releases nothing until the one inside has come to its end, and so has verified all of it.
 
     Args:
         inner: Makes the output.
         announced_bytes: How much it will be, as far as one may believe it; saves memory from growing step by step.
     """
 
-    def __init__(self, inner: Filter, announced_bytes: int) -> None:
+    def __init__(self, inner: CipherContext, announced_bytes: int) -> None:
         self._inner = inner
         self._plaintext: _GrowingBuffer | None = _GrowingBuffer(announced_bytes)
 
-    def ready(self, size: int) -> int:
+    def output_size(self, size: int) -> int:
         return 0
 
     def update_into(self, data: Buffer, output: memoryview) -> int:
@@ -332,13 +334,13 @@ class OnePiece(NotCopyable):
         return 0
 
     def update(self, data: Buffer) -> bytes:
-        return bytes(updated(self, data))
+        return bytes(update_to_memory(self, data))
 
     def finalize(self) -> bytes:
         # Taken out first, so that an error leaves nothing behind to be read.
         plaintext, self._plaintext = self._plaintext, None
         rest = self._inner.finalize()
-        assert plaintext is not None  # the filter inside refuses a second end
+        assert plaintext is not None  # the context inside refuses a second end
         plaintext.write(rest)
         return plaintext.getvalue()
 
@@ -351,10 +353,10 @@ class ContentKey:
     key: bytes = field(repr=False)
     iv: bytes = field(repr=False)
 
-    def encryptor(self) -> Filter:
-        """Return a filter from plaintext to the body that is stored, tag or padding included.
+    def encryptor(self) -> CipherContext:
+        """Return a context from plaintext to the body that is stored, tag or padding included.
 
-        Each filter of one ContentKey makes the same keystream: give it the same plaintext, or never use the output.
+        Each context of one ContentKey makes the same keystream: give it the same plaintext, or never use the output.
         """
         makers = {"GCM": _GcmEncryptor, "CBC": _CbcEncryptor}
         if self.suite.mode not in makers:
@@ -374,8 +376,8 @@ class ContentKey:
         release_unverified: bool = False,
         plaintext_length: int | None = None,
         ciphertext_length: int | None = None,
-    ) -> Filter:
-        """Return a filter from the stored body to the plaintext.
+    ) -> CipherContext:
+        """Return a context from the stored body to the plaintext.
 
         Args:
             release_unverified: Whether ``update`` may return plaintext that is not verified yet. ``finalize`` then
@@ -383,16 +385,16 @@ class ContentKey:
             plaintext_length: The length in bytes that a CBC object must turn out to have; None when unknown.
             ciphertext_length: The announced length of the body in bytes: saves memory from growing step by step.
         """
-        makers: dict[str, Callable[[], Filter]] = {
+        makers: dict[str, Callable[[], CipherContext]] = {
             "GCM": lambda: _GcmDecryptor(self),
             "CBC": lambda: _CbcDecryptor(self, plaintext_length),
-            "CTR": lambda: self.ctr_filter(0),
+            "CTR": lambda: self.ctr_context(0),
         }
         inner = makers[self.suite.mode]()
-        return inner if release_unverified else OnePiece(inner, ciphertext_length or 0)
+        return inner if release_unverified else VerifyFirst(inner, ciphertext_length or 0)
 
-    def ctr_filter(self, offset: int) -> Filter:
-        """Return a filter between plaintext and ciphertext from a byte ``offset`` of a GCM or CTR object on.
+    def ctr_context(self, offset: int) -> CipherContext:
+        """Return a context between plaintext and ciphertext from a byte ``offset`` of a GCM or CTR object on.
 
         It works in both directions, and neither makes a tag nor verifies one. GCM encrypts with CTR, the counter
         starting at two behind the IV (NIST SP 800-38D, sections 7.1 and 6.5).
@@ -400,7 +402,7 @@ class ContentKey:
         Raises:
             DecryptionError: GCM encrypts nothing there.
         """
-        first_block, skip_bytes = divmod(offset, BLOCK_BYTES)
+        first_block, skip_bytes = divmod(offset, AES_BLOCK_BYTES)
         if self.suite.mode == "GCM":
             # pycryptodome would let the 32-bit counter wrap, and so repeat the keystream: the limit is kept here.
             room = GCM_MAX_PLAINTEXT_BYTES - offset
@@ -411,8 +413,8 @@ class ContentKey:
         start = (int.from_bytes(self.iv, "big") + first_block) % 2**128
         return _CtrCipher(AES.new(self.key, AES.MODE_CTR, nonce=b"", initial_value=start), skip_bytes)
 
-    def cbc_range_decryptor(self, previous_block: bytes, *, last: bool) -> Filter:
-        """Return a filter for whole CBC blocks that follow ``previous_block`` (the IV before the first one).
+    def cbc_range_decryptor(self, previous_block: bytes, *, last: bool) -> CipherContext:
+        """Return a context for whole CBC blocks that follow ``previous_block`` (the IV before the first one).
 
         Args:
             previous_block: The 16 bytes of ciphertext that stand before the blocks.
@@ -434,7 +436,7 @@ class _CbcMiddleDecryptor(_CbcDecryptor):
         super().__init__(key, None)
 
     def _finish(self, rest: memoryview) -> bytes:
-        if len(rest) % BLOCK_BYTES:
+        if len(rest) % AES_BLOCK_BYTES:
             raise DecryptionError
         return self._transformed(rest) if rest else b""
 

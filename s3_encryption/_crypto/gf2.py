@@ -1,4 +1,4 @@
-"""Polynomials over GF(2), reckoned modulo one of them: the arithmetic of GHASH (128 bits) and of CRC-32 (32 bits).
+"""BinaryField over GF(2), reckoned modulo one of them: the arithmetic of GHASH (128 bits) and of CRC-32 (32 bits).
 
 Both write a polynomial with its coefficients in reverse: the highest bit is that of x^0.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Polynomials:
+class BinaryField:
     """All polynomials of less than a degree, and their products modulo one of that degree.
 
     Args:

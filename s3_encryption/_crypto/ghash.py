@@ -15,11 +15,11 @@ from typing import Any
 from Crypto.Cipher import AES
 
 from .contexts import Buffer, ContentKey
-from .gf2 import Polynomials
-from .suites import BLOCK_BYTES
+from .gf2 import BinaryField
+from .suites import AES_BLOCK_BYTES
 
 # x^128 + x^7 + x^2 + x + 1, in GCM's bit order (NIST SP 800-38D, section 6.3).
-FIELD = Polynomials(128, 0xE1 << 120)
+FIELD = BinaryField(128, 0xE1 << 120)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Ghash:
 
     def __init__(self, key: ContentKey) -> None:
         self.key = key
-        self._h = as_number(AES.new(key.key, AES.MODE_ECB).encrypt(bytes(BLOCK_BYTES)))
+        self._h = as_number(AES.new(key.key, AES.MODE_ECB).encrypt(bytes(AES_BLOCK_BYTES)))
         empty: Any = AES.new(key.key, AES.MODE_GCM, nonce=key.iv)
         # E(J0), by which GCM masks its tags, is the tag of nothing.
         self._mask = as_number(empty.digest())
@@ -64,14 +64,14 @@ class Ghash:
         whole = HashedSegment(0, self._aad_value(aad))
         for segment in sorted(segments, key=lambda segment: segment.end_block):
             whole = self.joined(whole, segment)
-        whole = self.joined(whole, nothing_at(ciphertext_length))
-        return (self._mask ^ lengths ^ whole.value).to_bytes(BLOCK_BYTES, "big")
+        whole = self.joined(whole, empty_segment(ciphertext_length))
+        return (self._mask ^ lengths ^ whole.value).to_bytes(AES_BLOCK_BYTES, "big")
 
     def _aad_value(self, aad: bytes) -> int:
         if not aad:
             return 0
-        assert len(aad) <= BLOCK_BYTES  # the only suite that has any has two bytes
-        padded = as_number(aad.ljust(BLOCK_BYTES, b"\0"))
+        assert len(aad) <= AES_BLOCK_BYTES  # the only suite that has any has two bytes
+        padded = as_number(aad.ljust(AES_BLOCK_BYTES, b"\0"))
         return FIELD.multiply(FIELD.multiply(padded, self._h), self._h)
 
     def _power(self, exponent: int) -> int:
@@ -99,7 +99,7 @@ class SegmentHash:
         self._ghash = ghash
         self._end = offset
         # The bytes before the segment in its first block belong to another one: here they count as zero.
-        lead = offset % BLOCK_BYTES
+        lead = offset % AES_BLOCK_BYTES
         self._hashed_bytes = lead
         self._gcm = AES.new(ghash.key.key, AES.MODE_GCM, nonce=ghash.key.iv)
         if lead:
@@ -123,7 +123,7 @@ class SegmentHash:
         return HashedSegment(block_count(self._end), self._ghash.unmasked(self.digest(), self._hashed_bytes))
 
 
-def nothing_at(offset: int) -> HashedSegment:
+def empty_segment(offset: int) -> HashedSegment:
     """Return the empty segment at an offset in the ciphertext, in bytes. It adds nothing."""
     return HashedSegment(block_count(offset), 0)
 
@@ -135,7 +135,7 @@ def as_number(block: bytes) -> int:
 
 def block_count(length: int) -> int:
     """Return how many blocks so many bytes take up."""
-    return -(-length // BLOCK_BYTES)
+    return -(-length // AES_BLOCK_BYTES)
 
 
 def length_block(aad_bytes: int, ciphertext_bytes: int) -> int:

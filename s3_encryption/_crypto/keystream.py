@@ -8,11 +8,11 @@ whether a second pass makes the same ciphertext as the first.
 from __future__ import annotations
 
 from ..exceptions import BodyChangedError
-from .contexts import Buffer, Filter, updated
-from .ghash import Ghash, HashedSegment, SegmentHash, nothing_at
+from .contexts import Buffer, CipherContext, update_to_memory
+from .ghash import Ghash, HashedSegment, SegmentHash, empty_segment
 
 
-class Segment:
+class KeystreamSegment:
     """One segment of a GCM object, and what was encrypted with its piece of the keystream.
 
     Two plaintexts under one keystream give away their difference to whoever saw both ciphertexts. So the digest of each
@@ -44,20 +44,20 @@ class Segment:
         self._digests: list[bytes] = []
 
     def ciphertext_length(self, plaintext_length: int) -> int:
-        """Return how many bytes a filter makes of so many."""
+        """Return how many bytes a context makes of so many."""
         return plaintext_length + (self.ghash.key.suite.tag_bytes if self.is_whole else 0)
 
-    def new_filter(self) -> Filter:
-        """Return a filter that encrypts the segment, for one more pass. One at a time may be in use.
+    def new_context(self) -> CipherContext:
+        """Return a context that encrypts the segment, for one more pass. One at a time may be in use.
 
         Raises:
-            BodyChangedError: From the filter, at a block that is not what an earlier pass encrypted.
-            DecryptionError: From the filter, at more than GCM encrypts.
+            BodyChangedError: From the context, at a block that is not what an earlier pass encrypted.
+            DecryptionError: From the context, at more than GCM encrypts.
         """
-        return _SegmentFilter(self)
+        return _SegmentEncryptor(self)
 
     def check(self, index: int, end: int, digest: bytes) -> None:
-        """Pass when this is the first block with its index, or the same as the first.
+        """Check that this is the first block with its index, or the same as the first.
 
         Raises:
             BodyChangedError: It is another, or its ``end`` is behind the segment's.
@@ -87,18 +87,18 @@ class Segment:
         self.hashed = self.hashed or hashed
 
 
-class _SegmentFilter:
+class _SegmentEncryptor:
     """Encrypts a segment, and lets out what is the same as in earlier passes."""
 
-    def __init__(self, segment: Segment) -> None:
+    def __init__(self, segment: KeystreamSegment) -> None:
         self._segment = segment
-        self._cipher = segment.ghash.key.ctr_filter(segment.offset)
+        self._cipher = segment.ghash.key.ctr_context(segment.offset)
         self._position = segment.offset
         self._blocks = 0
-        self._hashed = nothing_at(segment.offset)
+        self._hashed = empty_segment(segment.offset)
 
-    def ready(self, size: int) -> int:
-        return self._cipher.ready(size)
+    def output_size(self, size: int) -> int:
+        return self._cipher.output_size(size)
 
     def update_into(self, data: Buffer, output: memoryview) -> int:
         made = self._cipher.update_into(data, output)
@@ -106,7 +106,7 @@ class _SegmentFilter:
         return made
 
     def update(self, data: Buffer) -> bytes:
-        return bytes(updated(self, data))
+        return bytes(update_to_memory(self, data))
 
     def finalize(self) -> bytes:
         rest = self._cipher.finalize()

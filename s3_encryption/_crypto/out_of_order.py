@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..exceptions import DecryptionError
-from .buffers import ReusedMemory
-from .contexts import Buffer, ContentKey, Filter, updated
+from .buffers import BufferRing
+from .contexts import Buffer, CipherContext, ContentKey, update_to_memory
 from .ghash import Ghash, HashedSegment, SegmentHash
 
 
@@ -19,10 +19,10 @@ class _Part:
     end: int
     decrypted: int
     hash: SegmentHash
-    cipher: Filter
+    cipher: CipherContext
 
 
-class PartsDecryptor:
+class OutOfOrderDecryptor:
     """Decrypts the parts of a GCM object, whose pieces come in any order, and verifies the whole when all have come.
 
     The pieces of one part come in order. When its first one comes again, the part starts anew.
@@ -56,7 +56,7 @@ class PartsDecryptor:
         self._parts: dict[int, _Part] = {}
         self._hashed: dict[int, HashedSegment] = {}
         self._write = write
-        self._memory = ReusedMemory()
+        self._memory = BufferRing()
 
     def update(self, offset: int, data: Buffer) -> None:
         """Take in the piece of the stored body at an offset, in bytes.
@@ -88,13 +88,13 @@ class PartsDecryptor:
 
     def _new_part(self, start: int) -> _Part:
         content_start = min(start, self._tag_start)
-        cipher = self._ghash.key.ctr_filter(content_start)
+        cipher = self._ghash.key.ctr_context(content_start)
         return _Part(start, content_start, SegmentHash(self._ghash, content_start), cipher)
 
     def _decrypt(self, part: _Part, content: memoryview) -> None:
         if self._write is None:
             return
-        self._emit(part, updated(part.cipher, content, self._memory))
+        self._emit(part, update_to_memory(part.cipher, content, self._memory))
 
     def _emit(self, part: _Part, plaintext: Buffer) -> None:
         if plaintext and self._write is not None:
@@ -102,7 +102,7 @@ class PartsDecryptor:
             part.decrypted += len(plaintext)
 
     def verify(self) -> None:
-        """Pass when all has come, and is what was encrypted.
+        """Check that all has come, and is what was encrypted.
 
         Raises:
             DecryptionError: Something is missing, or not genuine.

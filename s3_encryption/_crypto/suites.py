@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..exceptions import DecryptionError, PolicyError
 
-BLOCK_BYTES = 16
+AES_BLOCK_BYTES = 16
 DATA_KEY_BYTES = 32
 # 2^39 - 256 bits: the longest plaintext under one key and IV; the 32-bit block counter would wrap after it.
 GCM_MAX_PLAINTEXT_BYTES = 2**36 - 32
@@ -45,7 +45,7 @@ class AlgorithmSuite:
     def ciphertext_length(self, plaintext_length: int) -> int:
         """Return the length in bytes of the stored body of an object."""
         if self.mode == "CBC":
-            return (plaintext_length // BLOCK_BYTES + 1) * BLOCK_BYTES
+            return (plaintext_length // AES_BLOCK_BYTES + 1) * AES_BLOCK_BYTES
         return plaintext_length + self.tag_bytes
 
     def plaintext_length(self, ciphertext_length: int) -> int | None:
@@ -97,7 +97,7 @@ class CommitmentPolicy(enum.Enum):
         return self is not CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT
 
     def check_decrypt(self, suite: AlgorithmSuite) -> None:
-        """Pass when the policy allows an object of this suite to be read.
+        """Check that the policy allows an object of this suite to be read.
 
         Raises:
             PolicyError: The object has no key commitment and the policy demands one.

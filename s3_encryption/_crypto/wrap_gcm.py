@@ -17,7 +17,7 @@ from Crypto.Cipher import AES
 from ..exceptions import DecryptionError
 from .contexts import NotCopyable
 from .ghash import FIELD, as_number, block_count, length_block
-from .suites import BLOCK_BYTES
+from .suites import AES_BLOCK_BYTES
 
 MAX_BLOCKS = 2
 IV_BYTES = 12
@@ -36,7 +36,7 @@ class ShortGcm(NotCopyable):
 
     def __init__(self, key: bytes) -> None:
         self._aes = AES.new(key, AES.MODE_ECB)
-        self._h = as_number(self._aes.encrypt(bytes(BLOCK_BYTES)))
+        self._h = as_number(self._aes.encrypt(bytes(AES_BLOCK_BYTES)))
         # Data keys have few lengths, and are bound to few names.
         self._ghash_around = lru_cache(maxsize=16)(partial(_ghash_around, self._h))
 
@@ -70,27 +70,27 @@ class ShortGcm(NotCopyable):
 
     def _gctr(self, iv: bytes, size: int) -> tuple[bytes, bytes]:
         """Return the block that masks the tag, and ``size`` bytes of keystream (section 6.5)."""
-        if size > MAX_BLOCKS * BLOCK_BYTES:
+        if size > MAX_BLOCKS * AES_BLOCK_BYTES:
             raise ValueError("the message is too long")
         if len(iv) != IV_BYTES:
             raise ValueError(f"the IV must have {IV_BYTES} bytes")
         encrypted: bytes = self._aes.encrypt(iv + iv.join(_COUNTERS[: 1 + block_count(size)]))
-        return encrypted[:BLOCK_BYTES], encrypted[BLOCK_BYTES : BLOCK_BYTES + size]
+        return encrypted[:AES_BLOCK_BYTES], encrypted[AES_BLOCK_BYTES : AES_BLOCK_BYTES + size]
 
     def _tag(self, ciphertext: bytes, aad: bytes, mask: bytes) -> bytes:
         padded = _padded(ciphertext)
         products = map(getitem, self._products[len(self._products) - len(padded) :], padded)
         ghash = reduce(xor, products, self._ghash_around(aad, len(ciphertext)))
-        return _xor(ghash.to_bytes(BLOCK_BYTES, "big"), mask)
+        return _xor(ghash.to_bytes(AES_BLOCK_BYTES, "big"), mask)
 
 
 def _ghash_around(h: int, aad: bytes, ciphertext_bytes: int) -> int:
     """Return GHASH (section 6.4) but for what the ciphertext adds to it."""
-    lengths = length_block(len(aad), ciphertext_bytes).to_bytes(BLOCK_BYTES, "big")
+    lengths = length_block(len(aad), ciphertext_bytes).to_bytes(AES_BLOCK_BYTES, "big")
     text = _padded(aad) + _padded(bytes(ciphertext_bytes)) + lengths
     ghash = 0
-    for start in range(0, len(text), BLOCK_BYTES):
-        ghash = FIELD.multiply(ghash ^ as_number(text[start : start + BLOCK_BYTES]), h)
+    for start in range(0, len(text), AES_BLOCK_BYTES):
+        ghash = FIELD.multiply(ghash ^ as_number(text[start : start + AES_BLOCK_BYTES]), h)
     return ghash
 
 
@@ -106,7 +106,7 @@ def _tables(factor: int) -> Iterator[list[int]]:
 
 
 def _padded(data: bytes) -> bytes:
-    return data.ljust(block_count(len(data)) * BLOCK_BYTES, b"\0")
+    return data.ljust(block_count(len(data)) * AES_BLOCK_BYTES, b"\0")
 
 
 def _xor(a: bytes, b: bytes) -> bytes:

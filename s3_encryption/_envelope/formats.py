@@ -24,7 +24,7 @@ from .._crypto.suites import (
 )
 from .._keys.keyrings import WrappedDataKey
 from .._keys.wrap_algorithms import AES_ECB, AES_KEY_WRAP, KMS_CONTEXT, RSA_PKCS1, WRAP_ALGORITHMS
-from ..exceptions import ConfigurationError, InvalidEnvelopeError, NotEncryptedError, shown
+from ..exceptions import ConfigurationError, InvalidEnvelopeError, NotEncryptedError, quoted
 from .encoding import (
     decode_base64,
     encode_base64,
@@ -90,7 +90,7 @@ class Format:
         return self.required | self.optional
 
 
-def _optional_texts(fields: Mapping[str, str], optional: frozenset[str]) -> Mapping[str, str]:
+def _optional_fields(fields: Mapping[str, str], optional: frozenset[str]) -> Mapping[str, str]:
     return MappingProxyType({name: text for name, text in fields.items() if name in optional})
 
 
@@ -106,7 +106,7 @@ def _parse_v1(fields: dict[str, str]) -> Envelope:
         parse_description(fields.get("x-amz-matdesc"), "x-amz-matdesc"),
     )
     iv = decode_base64(fields, "x-amz-iv", (AES_CBC.iv_bytes,))
-    return Envelope("V1", AES_CBC, wrapped, iv, texts=_optional_texts(fields, V1.optional))
+    return Envelope("V1", AES_CBC, wrapped, iv, texts=_optional_fields(fields, V1.optional))
 
 
 def _emit_v1(envelope: Envelope) -> dict[str, str]:
@@ -154,7 +154,7 @@ def _parse_v2(fields: dict[str, str]) -> Envelope:
         suite,
         WrappedDataKey(encrypted, wrap, suite.name, description),
         decode_base64(fields, "x-amz-iv", (suite.iv_bytes,)),
-        texts=_optional_texts(fields, V2.optional),
+        texts=_optional_fields(fields, V2.optional),
     )
 
 
@@ -164,7 +164,7 @@ def _v2_wrap(fields: Mapping[str, str], encrypted_data_key: bytes) -> str:
     if name is None:
         return _unnamed_wrap(encrypted_data_key)
     if name not in WRAP_ALGORITHMS or WRAP_ALGORITHMS[name].v1:
-        refuse(f"x-amz-wrap-alg {shown(name)} is not known")
+        refuse(f"x-amz-wrap-alg {quoted(name)} is not known")
     return name
 
 
@@ -172,7 +172,7 @@ def _v2_suite(fields: Mapping[str, str], wrap: str) -> AlgorithmSuite:
     name = fields["x-amz-cek-alg"]
     suite = CONTENT_ALGORITHMS.get(name)
     if suite is None:
-        refuse(f"x-amz-cek-alg {shown(name)} is not known")
+        refuse(f"x-amz-cek-alg {quoted(name)} is not known")
     if suite is AES_CTR and wrap != AES_KEY_WRAP.name:
         # Only the fork wrote it, and always so; anything else is an attempt to get rid of the tag.
         refuse("x-amz-cek-alg does not fit x-amz-wrap-alg")
@@ -206,10 +206,10 @@ _V3_WRAPS = {wrap.v3_code: wrap for wrap in WRAP_ALGORITHMS.values() if wrap.v3_
 
 def _parse_v3(fields: dict[str, str]) -> Envelope:
     if fields["x-amz-c"] != AES_GCM_COMMITTING.name:
-        refuse(f"x-amz-c {shown(fields['x-amz-c'])} is not known")
+        refuse(f"x-amz-c {quoted(fields['x-amz-c'])} is not known")
     wrap = _V3_WRAPS.get(fields["x-amz-w"])
     if wrap is None:
-        refuse(f"x-amz-w {shown(fields['x-amz-w'])} is not known")
+        refuse(f"x-amz-w {quoted(fields['x-amz-w'])} is not known")
     used, unused = ("x-amz-t", "x-amz-m") if wrap is KMS_CONTEXT else ("x-amz-m", "x-amz-t")
     # The Go client always sends both, and leaves the unused one empty.
     if fields.get(unused, "") not in ("", "{}"):
@@ -225,13 +225,13 @@ def _parse_v3(fields: dict[str, str]) -> Envelope:
         WrappedDataKey(encrypted, wrap.name, AES_GCM_COMMITTING.name, description),
         message_id,
         decode_base64(fields, "x-amz-d", (COMMITMENT_BYTES,)),
-        texts=_optional_texts(fields, V3.optional),
+        texts=_optional_fields(fields, V3.optional),
     )
 
 
 def _emit_v3(envelope: Envelope) -> dict[str, str]:
     wrap_code = WRAP_ALGORITHMS[envelope.wrapped.wrapping_algorithm].v3_code
-    assert wrap_code is not None  # the engine writes V3 only with algorithms that have one
+    assert wrap_code is not None  # the sealer writes V3 only with algorithms that have one
     return {
         "x-amz-c": envelope.suite.name,
         "x-amz-d": encode_base64(envelope.commitment),
@@ -261,7 +261,7 @@ _MARKERS = {format.marker: format for format in FORMATS.values()}
 # --- whole envelopes --------------------------------------------------------------------------------------------------
 
 
-def new_texts(format: Format, wrapped: WrappedDataKey, suite: AlgorithmSuite) -> Mapping[str, str]:
+def optional_fields_for(format: Format, wrapped: WrappedDataKey, suite: AlgorithmSuite) -> Mapping[str, str]:
     """Return the optional fields that this library writes."""
     description = print_json(wrapped.description)
     if format is V1:
@@ -429,7 +429,7 @@ _WITH_NUMBERS = json_decoder(parse_int=_number_text)
 def _field_text(name: str, value: object) -> str | None:
     """Return the text of one field of an instruction file; None for a field that counts as absent."""
     if name not in RESERVED_FIELDS:
-        refuse(f"the instruction file has the unknown field {shown(name)}")
+        refuse(f"the instruction file has the unknown field {quoted(name)}")
     # The PHP client writes these two as numbers, the .NET one an empty description as null.
     if isinstance(value, _NumberText) and name not in ("x-amz-tag-len", _LENGTH):
         refuse(f"{name} is not text")

@@ -17,7 +17,7 @@ from ..exceptions import (
     ConfigurationTypeError,
     DecryptionError,
     KeyringMismatchError,
-    shown,
+    quoted,
 )
 from .wrap_algorithms import (
     WRAP_ALGORITHMS,
@@ -318,7 +318,7 @@ class MultiKeyring:
 
 
 def check_keyring(keyring: object) -> None:
-    """Pass when an object has a keyring's two methods.
+    """Check that an object has a keyring's two methods.
 
     Raises:
         ConfigurationTypeError: It has not, or it is the class and not an instance.
@@ -332,13 +332,13 @@ def check_keyring(keyring: object) -> None:
 
 def _check_fits(keyring: KmsKeyring | _RawKeyring, wrapped: WrappedDataKey) -> None:
     if wrapped.wrapping_algorithm not in keyring.wrapping_algorithms:
-        raise mismatch(keyring, wrapped.wrapping_algorithm)
+        raise keyring_mismatch(keyring, wrapped.wrapping_algorithm)
 
 
-def mismatch(keyring: object, wrapping_algorithm: str) -> KeyringMismatchError:
+def keyring_mismatch(keyring: object, wrapping_algorithm: str) -> KeyringMismatchError:
     """Return the error that says that a keyring can't unwrap an algorithm."""
     return KeyringMismatchError(
-        f"The object's data key is wrapped by {shown(wrapping_algorithm)}, and {type(keyring).__name__} can't unwrap "
+        f"The object's data key is wrapped by {quoted(wrapping_algorithm)}, and {type(keyring).__name__} can't unwrap "
         "that. Use a keyring of that kind; MultiKeyring holds several."
     )
 
@@ -355,7 +355,7 @@ def _checked_name(name: object, key_type: str) -> str:
     if not isinstance(name, str):
         raise ConfigurationTypeError(f"wrapping_algorithm must be a str, not {type(name).__name__}.")
     if name not in names:
-        raise ConfigurationError(f"wrapping_algorithm must be one of {sorted(names)}, not {shown(name)}.")
+        raise ConfigurationError(f"wrapping_algorithm must be one of {sorted(names)}, not {quoted(name)}.")
     return name
 
 
@@ -367,7 +367,7 @@ def _checked_description(description: Mapping[str, str] | None) -> dict[str, str
 
 
 def check_text_map(value: object, what: str, *, ascii_only: bool = True) -> None:
-    """Pass when a value is a mapping of text to text: of printable ASCII, which S3 metadata keeps as it is.
+    """Check that a value is a mapping of text to text: of printable ASCII, which S3 metadata keeps as it is.
 
     Raises:
         ConfigurationError: It is not.
@@ -378,4 +378,4 @@ def check_text_map(value: object, what: str, *, ascii_only: bool = True) -> None
         if not isinstance(text, str):
             raise ConfigurationTypeError(f"{what} must be a dict of str to str; it holds {type(text).__name__}.")
         if ascii_only and not (text.isascii() and text.isprintable()):
-            raise ConfigurationError(f"{what} may hold printable ASCII characters only, not {shown(text)}.")
+            raise ConfigurationError(f"{what} may hold printable ASCII characters only, not {quoted(text)}.")

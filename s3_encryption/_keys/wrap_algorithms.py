@@ -19,9 +19,9 @@ from Crypto.PublicKey import RSA
 from Crypto.Signature import pss
 from Crypto.Util.Padding import pad, unpad
 
-from .._crypto.suites import BLOCK_BYTES, DATA_KEY_BYTES
+from .._crypto.suites import AES_BLOCK_BYTES, DATA_KEY_BYTES
 from .._crypto.wrap_gcm import IV_BYTES, ShortGcm
-from ..exceptions import ConfigurationError, ConfigurationTypeError, DecryptionError, uniformly
+from ..exceptions import ConfigurationError, ConfigurationTypeError, DecryptionError, as_decryption_error
 
 # Older versions tell wrong RSA PKCS#1 v1.5 padding from right one, which is an oracle; PyCrypto, which has the same
 # import name, has neither GCM key wrapping nor maintenance.
@@ -87,11 +87,11 @@ def _unwrap_aes_kw(key: AesKey, encrypted_data_key: bytes, content_algorithm: st
 
 
 def _wrap_aes_ecb(key: AesKey, data_key: bytes, content_algorithm: str) -> bytes:
-    return bytes(AES.new(key.secret, AES.MODE_ECB).encrypt(pad(data_key, BLOCK_BYTES)))
+    return bytes(AES.new(key.secret, AES.MODE_ECB).encrypt(pad(data_key, AES_BLOCK_BYTES)))
 
 
 def _unwrap_aes_ecb(key: AesKey, encrypted_data_key: bytes, content_algorithm: str) -> bytes:
-    return bytes(unpad(AES.new(key.secret, AES.MODE_ECB).decrypt(encrypted_data_key), BLOCK_BYTES))
+    return bytes(unpad(AES.new(key.secret, AES.MODE_ECB).decrypt(encrypted_data_key), AES_BLOCK_BYTES))
 
 
 def _wrap_oaep_sha1(key: RsaKey, data_key: bytes, content_algorithm: str) -> bytes:
@@ -216,7 +216,7 @@ def unwrap_data_key(name: str, key: Any, encrypted_data_key: bytes, content_algo
     """
     unwrap = WRAP_ALGORITHMS[name].unwrap
     assert unwrap is not None  # as above
-    return uniformly(lambda: unwrap(key, encrypted_data_key, content_algorithm))
+    return as_decryption_error(lambda: unwrap(key, encrypted_data_key, content_algorithm))
 
 
 def load_aes_key(key: object) -> AesKey:

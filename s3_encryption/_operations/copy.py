@@ -42,11 +42,11 @@ class ObjectCopier:
 
     def copy_object(self, raw_call: RawCall, params: Params) -> Any:
         """Copy an object with its envelope, also where its metadata is replaced, and return S3's answer."""
-        call = CallOptions.suffix_taken_from(params)
+        call = CallOptions.pop_suffix_from(params)
         source = self.source_of(raw_call, params, call)
         if source is None:
             return raw_call("CopyObject", params)
-        response = raw_call("CopyObject", dict(source.kept_in(params)))
+        response = raw_call("CopyObject", dict(source.with_envelope(params)))
         self.copy_instruction_file(raw_call, params, source, call)
         return response
 
@@ -107,7 +107,7 @@ class CopySource:
     metadata: Mapping[str, str]
     fields: Mapping[str, str]
 
-    def kept_in(self, params: Params) -> Params:
+    def with_envelope(self, params: Params) -> Params:
         """Return a copy's parameters such that the copy has its source's envelope."""
         if params.get("MetadataDirective") != "REPLACE":
             return params

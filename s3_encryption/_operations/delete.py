@@ -31,7 +31,7 @@ class ObjectRemover:
 
     def delete_object(self, raw_call: RawCall, params: Params) -> Any:
         """Delete an object, and return S3's answer to that."""
-        call = CallOptions.suffix_taken_from(params)
+        call = CallOptions.pop_suffix_from(params)
         response = raw_call("DeleteObject", dict(params))
         for file in self._files([params], call):
             raw_call("DeleteObject", {**_repeated(params), "Key": file})
@@ -39,7 +39,7 @@ class ObjectRemover:
 
     def delete_objects(self, raw_call: RawCall, params: Params) -> Any:
         """Delete objects, and return S3's answer; what goes wrong with an instruction file is said of its object."""
-        call = CallOptions.suffix_taken_from(params)
+        call = CallOptions.pop_suffix_from(params)
         response = raw_call("DeleteObjects", dict(params))
         kept = {(error.get("Key"), error.get("VersionId")) for error in response.get("Errors", [])}
         deleted = [entry for entry in params["Delete"]["Objects"] if (entry["Key"], entry.get("VersionId")) not in kept]
@@ -54,7 +54,7 @@ class ObjectRemover:
     def _files(self, entries: Iterable[Mapping[str, Any]], call: CallOptions) -> dict[Any, Any]:
         """Return the keys of the instruction files that go with deleted objects, and whose they are."""
         keys = [entry["Key"] for entry in entries if "VersionId" not in entry]
-        files = {self.envelopes.file_beside(key, call): key for key in keys}
+        files = {self.envelopes.instruction_key(key, call): key for key in keys}
         # Who lists a bucket and deletes all that is in it names the files, too.
         return {file: key for file, key in files.items() if file is not None and file not in keys}
 

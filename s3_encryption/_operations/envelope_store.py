@@ -20,7 +20,7 @@ from ..exceptions import (
     InvalidEnvelopeError,
     MetadataTooLargeError,
     UnsupportedOperationError,
-    shown,
+    quoted,
 )
 
 Params: TypeAlias = dict[str, Any]
@@ -69,7 +69,7 @@ class CallOptions:
     instruction_file_suffix: str | None
 
     @classmethod
-    def taken_from(cls, params: Params) -> CallOptions:
+    def pop_from(cls, params: Params) -> CallOptions:
         """Take the extra parameters out of a call's parameters."""
         suffix = params.pop(SUFFIX_PARAMETER, None)
         if suffix is not None:
@@ -77,9 +77,9 @@ class CallOptions:
         return cls(params.pop(CONTEXT_PARAMETER, None), suffix)
 
     @classmethod
-    def suffix_taken_from(cls, params: Params) -> CallOptions:
+    def pop_suffix_from(cls, params: Params) -> CallOptions:
         """Take the suffix out of the parameters of a call that has no use for an encryption context."""
-        return cls.taken_from({SUFFIX_PARAMETER: params.pop(SUFFIX_PARAMETER, None)})
+        return cls.pop_from({SUFFIX_PARAMETER: params.pop(SUFFIX_PARAMETER, None)})
 
     def as_params(self) -> Params:
         """Return them as parameters again."""
@@ -119,7 +119,7 @@ class EnvelopeStore:
         in_metadata = self._in_metadata(call)
         if not in_metadata and _is_too_long(params["Key"] + suffix):
             raise ConfigurationError(
-                f"The key of the instruction file, which is the object's and {shown(suffix)}, would have more than "
+                f"The key of the instruction file, which is the object's and {quoted(suffix)}, would have more than "
                 f"{_MAX_KEY_BYTES} bytes."
             )
         context = call.encryption_context or {}
@@ -127,7 +127,7 @@ class EnvelopeStore:
         room = len(print_json(context)) if in_metadata and context else 0
         _check_size(_user_metadata(params), room)
 
-    def to_store(self, envelope: Envelope, params: Params, call: CallOptions) -> StoredEnvelope:
+    def layout(self, envelope: Envelope, params: Params, call: CallOptions) -> StoredEnvelope:
         """Return an envelope with the object's user metadata, laid out as it is to be stored."""
         metadata = _user_metadata(params)
         if self._in_metadata(call):
@@ -175,7 +175,7 @@ class EnvelopeStore:
             return envelopes.merge(fields, body)
         if fields or elsewhere:
             raise InvalidEnvelopeError(
-                f"The object's instruction file {shown(key)} does not exist, so its data key is missing."
+                f"The object's instruction file {quoted(key)} does not exist, so its data key is missing."
             )
         return envelopes.parse_fields(fields)
 
@@ -190,11 +190,11 @@ class EnvelopeStore:
         suffix = self.suffix_for(call)
         if str(key).endswith(suffix) and not source_key.endswith(suffix):
             raise UnsupportedOperationError(
-                f"Keys that end in {shown(suffix)} are instruction files of other objects. Choose another key, or "
+                f"Keys that end in {quoted(suffix)} are instruction files of other objects. Choose another key, or "
                 "another instruction_file_suffix for this client."
             )
 
-    def file_beside(self, key: str, call: CallOptions) -> str | None:
+    def instruction_key(self, key: str, call: CallOptions) -> str | None:
         """Return the key of the instruction file that a put of an object would write; None if it would write none."""
         suffix = self.suffix_for(call)
         if self._in_metadata(call) or key.endswith(suffix) or _is_too_long(key + suffix):
@@ -210,7 +210,7 @@ class EnvelopeStore:
 
 
 def check_suffix(suffix: object) -> None:
-    """Pass when an instruction file suffix makes another key in the same bucket.
+    """Check that an instruction file suffix makes another key in the same bucket.
 
     Raises:
         ConfigurationError: It does not.
@@ -251,7 +251,7 @@ def _user_metadata(params: Params) -> dict[str, str]:
     fields = envelopes.envelope_fields(metadata)
     if fields and not envelopes.is_complete(fields):
         raise ConfigurationError(
-            f"Metadata must not contain {shown(', '.join(sorted(fields)))}: these names belong to "
+            f"Metadata must not contain {quoted(', '.join(sorted(fields)))}: these names belong to "
             "the client's envelope."
         )
     return envelopes.without_envelope(metadata)

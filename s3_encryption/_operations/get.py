@@ -10,14 +10,14 @@ from typing import Any
 from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
 
-from .._body.digests import declares_digest
+from .._body.digests import is_digest_name
 from .._body.ranges import ByteRange, cbc_ciphertext_span, content_range, parse_content_range, parse_range
 from .._body.response import DecryptingStream, read_bounded, read_up_to
-from .._crypto.contexts import Buffer, ContentKey, Filter, OnePiece
-from .._crypto.suites import AES_GCM, BLOCK_BYTES
+from .._crypto.contexts import Buffer, CipherContext, ContentKey, VerifyFirst
+from .._crypto.suites import AES_BLOCK_BYTES, AES_GCM
 from .._envelope import formats as envelopes
 from .._envelope.formats import Envelope
-from .._sealer import Engine
+from .._sealer import ObjectSealer
 from ..exceptions import (
     DecryptionError,
     NotEncryptedError,
@@ -42,7 +42,7 @@ class ReadOptions:
 class ObjectReader:
     """Finds the envelopes of objects and decrypts them. Each call's state travels in arguments."""
 
-    engine: Engine
+    sealer: ObjectSealer
     envelopes: EnvelopeStore
     options: ReadOptions
 
@@ -56,7 +56,7 @@ class ObjectReader:
             return response
         try:
             fields = envelopes.envelope_fields(response.get("Metadata", {}))
-            plaintext_length = _plaintext_length_told_by(fields, length)
+            plaintext_length = _length_from_fields(fields, length)
         except S3EncryptionClientError:
             # Not this call's business: reading the object will say what is wrong with it.
             return response
@@ -68,7 +68,7 @@ class ObjectReader:
 
     def get_object(self, raw_call: RawCall, params: Params) -> dict[str, Any]:
         """Return S3's answer with a decrypting Body, and lengths in plaintext terms."""
-        call = CallOptions.taken_from(params)
+        call = CallOptions.pop_from(params)
         if "PartNumber" in params:
             raise UnsupportedOperationError(
                 "PartNumber selects a part of the ciphertext, which can't be decrypted by itself. Use Range."
@@ -95,19 +95,19 @@ class ObjectReader:
         if envelope is None:
             return get.as_requested()
         if get.status == 200:
-            key = self.engine.open(envelope, call.encryption_context)
-            return self._whole(get, envelope, key)
-        part = self._received_part(get, envelope)
-        key = self.engine.open(envelope, call.encryption_context)
+            key = self.sealer.open(envelope, call.encryption_context)
+            return self._whole_response(get, envelope, key)
+        part = self._part_of_response(get, envelope)
+        key = self.sealer.open(envelope, call.encryption_context)
         if part.span is None:
-            part = self._measured(get, part, key)
+            part = self._with_cbc_length(get, part, key)
         if part.is_whole:
             length = part.plaintext_length or 0
             exact = {"ContentLength": length, "ContentRange": content_range(0, length, length)}
-            return {**self._whole(get, envelope, key), **exact}
+            return {**self._whole_response(get, envelope, key), **exact}
         if envelope.suite.mode == "CBC":
             return self._cbc_range(get, envelope, key, part)
-        return self._range(get, part, key)
+        return self._gcm_range_response(get, part, key)
 
     def envelope_of(
         self, raw_call: RawCall, response: Mapping[str, Any], params: Params, call: CallOptions
@@ -125,14 +125,14 @@ class ObjectReader:
                 raise
             return None
 
-    def _whole(self, get: _Get, envelope: Envelope, content_key: ContentKey) -> dict[str, Any]:
+    def _whole_response(self, get: _Get, envelope: Envelope, content_key: ContentKey) -> dict[str, Any]:
         response = get.response
         ciphertext_length = response.get("ContentLength")
         plaintext_length = None
         if ciphertext_length is not None:
             plaintext_length = envelope.suite.plaintext_length(ciphertext_length)
 
-        def new_filter(release_unverified: bool) -> Filter:
+        def new_context(release_unverified: bool) -> CipherContext:
             noted = None if envelope.suite.authenticated else envelope.plaintext_length
             return content_key.decryptor(
                 release_unverified=release_unverified,
@@ -142,7 +142,7 @@ class ObjectReader:
 
         stream = DecryptingStream(
             response["Body"],
-            new_filter,
+            new_context,
             ciphertext_length=ciphertext_length,
             buffer_size=self.options.buffer_size,
             release_unverified=self.options.enable_delayed_authentication,
@@ -158,7 +158,7 @@ class ObjectReader:
 
     # --- get, a range -------------------------------------------------------------------------------------------------
 
-    def _received_part(self, get: _Get, envelope: Envelope) -> _Part:
+    def _part_of_response(self, get: _Get, envelope: Envelope) -> _Part:
         """Return what part of the object has come; refuse it, before its key is asked for, if it may not be read.
 
         Raises:
@@ -171,12 +171,12 @@ class ObjectReader:
         part = _Part(*received)
         plaintext_length = envelope.suite.plaintext_length(part.ciphertext_length)
         if plaintext_length is not None:
-            return self._allowed(get, part, plaintext_length)
+            return self._release_check(get, part, plaintext_length)
         if not part.all_sent and not self.options.enable_unauthenticated_ranges:
             raise _range_refused()
         return part
 
-    def _allowed(self, get: _Get, part: _Part, plaintext_length: int) -> _Part:
+    def _release_check(self, get: _Get, part: _Part, plaintext_length: int) -> _Part:
         """Return a part with what was asked of it in plaintext terms, if it may be read."""
         assert get.requested is not None  # otherwise no part would have come
         span = get.requested.span(plaintext_length)
@@ -190,25 +190,25 @@ class ObjectReader:
             raise DecryptionError
         raise _range_refused()
 
-    def _measured(self, get: _Get, part: _Part, key: ContentKey) -> _Part:
+    def _with_cbc_length(self, get: _Get, part: _Part, key: ContentKey) -> _Part:
         """Return a part of a CBC object with its length in plaintext, which the padding of its last block tells."""
-        tail_start = part.ciphertext_length - 2 * BLOCK_BYTES
-        if part.ciphertext_length % BLOCK_BYTES or part.ciphertext_length < BLOCK_BYTES:
+        tail_start = part.ciphertext_length - 2 * AES_BLOCK_BYTES
+        if part.ciphertext_length % AES_BLOCK_BYTES or part.ciphertext_length < AES_BLOCK_BYTES:
             raise DecryptionError
         response = get.again(ByteRange(max(0, tail_start), part.ciphertext_length))
-        tail = read_bounded(response["Body"], 2 * BLOCK_BYTES)
-        previous_block = tail[:BLOCK_BYTES] if tail_start >= 0 else key.iv
-        filter = key.cbc_range_decryptor(previous_block, last=True)
-        last_block = filter.update(tail[-BLOCK_BYTES:]) + filter.finalize()
-        return self._allowed(get, part, part.ciphertext_length - BLOCK_BYTES + len(last_block))
+        tail = read_bounded(response["Body"], 2 * AES_BLOCK_BYTES)
+        previous_block = tail[:AES_BLOCK_BYTES] if tail_start >= 0 else key.iv
+        context = key.cbc_range_decryptor(previous_block, last=True)
+        last_block = context.update(tail[-AES_BLOCK_BYTES:]) + context.finalize()
+        return self._release_check(get, part, part.ciphertext_length - AES_BLOCK_BYTES + len(last_block))
 
-    def _range(self, get: _Get, part: _Part, key: ContentKey) -> dict[str, Any]:
+    def _gcm_range_response(self, get: _Get, part: _Part, key: ContentKey) -> dict[str, Any]:
         assert part.span is not None  # CBC ranges go another way
         assert part.plaintext_length is not None
         first, last = part.span
         if part.start != first or part.stop < last:
             raise DecryptionError
-        window = _Window(key.ctr_filter(first), 0, last - first, input_bytes=last - first)
+        window = _Window(key.ctr_context(first), 0, last - first, input_bytes=last - first)
         return self._range_response(get, get.response, part.span, part.plaintext_length, window)
 
     def _cbc_range(self, get: _Get, envelope: Envelope, key: ContentKey, part: _Part) -> dict[str, Any]:
@@ -219,9 +219,9 @@ class ObjectReader:
         start, stop = cbc_ciphertext_span(*part.span, part.ciphertext_length)
         response = get.again(ByteRange(start, stop))
         first = part.span[0]
-        previous_block = envelope.iv if first < BLOCK_BYTES else read_up_to(response["Body"], BLOCK_BYTES)
-        filter = key.cbc_range_decryptor(previous_block, last=stop == part.ciphertext_length)
-        window = _Window(filter, first % BLOCK_BYTES, part.span[1] - first)
+        previous_block = envelope.iv if first < AES_BLOCK_BYTES else read_up_to(response["Body"], AES_BLOCK_BYTES)
+        context = key.cbc_range_decryptor(previous_block, last=stop == part.ciphertext_length)
+        window = _Window(context, first % AES_BLOCK_BYTES, part.span[1] - first)
         return self._range_response(get, response, part.span, part.plaintext_length, window)
 
     def _range_response(
@@ -235,7 +235,7 @@ class ObjectReader:
         length = span[1] - span[0]
         stream = DecryptingStream(
             response["Body"],
-            lambda release_unverified: window if release_unverified else OnePiece(window, length),
+            lambda release_unverified: window if release_unverified else VerifyFirst(window, length),
             ciphertext_length=response.get("ContentLength"),
             buffer_size=self.options.buffer_size,
             # There is no tag for a part of an object: that is what the caller has opted in to.
@@ -302,25 +302,25 @@ class _Part:
 
 
 class _Window:
-    """A filter of which only ``length`` bytes of output are wanted, after the first ``skip_bytes``.
+    """A context of which only ``length`` bytes of output are wanted, after the first ``skip_bytes``.
 
-    ``input_bytes`` is how many bytes of input the filter may see; None means all.
+    ``input_bytes`` is how many bytes of input the context may see; None means all.
     """
 
-    def __init__(self, inner: Filter, skip_bytes: int, length: int, input_bytes: int | None = None) -> None:
+    def __init__(self, inner: CipherContext, skip_bytes: int, length: int, input_bytes: int | None = None) -> None:
         self._inner = inner
         self._skip_bytes = skip_bytes
         self._left = length
         self._input_left = input_bytes
 
-    def ready(self, size: int) -> int:
+    def output_size(self, size: int) -> int:
         if self._input_left is not None:
             size = min(size, self._input_left)
-        return min(max(0, self._inner.ready(size) - self._skip_bytes), self._left)
+        return min(max(0, self._inner.output_size(size) - self._skip_bytes), self._left)
 
     def update_into(self, data: Buffer, output: memoryview) -> int:
         wanted = self._wanted(data)
-        if not self._skip_bytes and self._inner.ready(len(wanted)) == len(output):
+        if not self._skip_bytes and self._inner.output_size(len(wanted)) == len(output):
             # All that comes out fits.
             self._left -= len(output)
             return self._inner.update_into(wanted, output)
@@ -372,7 +372,7 @@ def check_same(response: dict[str, Any], etag: str | None) -> dict[str, Any]:
     return response
 
 
-def _plaintext_length_told_by(fields: dict[str, str], ciphertext_length: int) -> int | None:
+def _length_from_fields(fields: dict[str, str], ciphertext_length: int) -> int | None:
     if envelopes.has_envelope(fields):
         envelope = envelopes.parse_fields(fields)
         exact = envelope.suite.plaintext_length(ciphertext_length)
@@ -384,14 +384,14 @@ def _plaintext_length_told_by(fields: dict[str, str], ciphertext_length: int) ->
 
 def _plausible_cbc_length(noted: int | None, ciphertext_length: int | None) -> int | None:
     """Return the plaintext length that the writer noted, if padding can make it the ciphertext's."""
-    if noted is None or ciphertext_length is None or not 0 < ciphertext_length - noted <= BLOCK_BYTES:
+    if noted is None or ciphertext_length is None or not 0 < ciphertext_length - noted <= AES_BLOCK_BYTES:
         return None
     return noted
 
 
 def _without_checksums(response: dict[str, Any]) -> dict[str, Any]:
     """Return a response without what it says of the ciphertext's digests, which would mislead about the plaintext."""
-    return {name: value for name, value in response.items() if name != "ChecksumType" and not declares_digest(name)}
+    return {name: value for name, value in response.items() if name != "ChecksumType" and not is_digest_name(name)}
 
 
 def _as_header(length: int | None) -> str | None:
@@ -400,7 +400,7 @@ def _as_header(length: int | None) -> str | None:
 
 def _locate(params: Params, error: BaseException) -> None:
     if isinstance(error, S3EncryptionClientError):
-        error.at(params.get("Bucket"), params.get("Key"))
+        error.about(params.get("Bucket"), params.get("Key"))
 
 
 def _range_refused() -> PolicyError:

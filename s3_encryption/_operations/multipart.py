@@ -19,14 +19,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import IO, Any
 
-from .._body.digests import check_whole, declares_digest, digest_field, take_declared
-from .._body.plaintext import BLOCK_BYTES, Source, check_length
+from .._body.digests import check_whole, digest_field, is_digest_name, take_claims
+from .._body.plaintext import IO_BLOCK_BYTES, PlaintextSource, check_length
 from .._body.request import EncryptingReader, SmallBody, encrypted_in_spool
 from .._crypto.contexts import ContentKey
 from .._crypto.ghash import Ghash
-from .._crypto.keystream import Segment
+from .._crypto.keystream import KeystreamSegment
 from .._crypto.suites import GCM_MAX_PLAINTEXT_BYTES
-from .._sealer import Engine
+from .._sealer import ObjectSealer
 from ..exceptions import (
     BodyChangedError,
     CipherStateError,
@@ -54,7 +54,7 @@ class _Part:
     lock: threading.Lock = field(default_factory=threading.Lock)
     length: int | None = None
     # Known when the sizes of all parts before it are.
-    segment: Segment | None = None
+    segment: KeystreamSegment | None = None
     # CRC-32 and length of its plaintext, where a checksum of the whole will be given.
     crc32: tuple[int, int] | None = None
     # A part that is held back: its ciphertext.
@@ -63,7 +63,7 @@ class _Part:
     etag: str = ""
     sent: Mapping[str, Any] | None = None
 
-    def note_crc32(self, crc32: int, length: int) -> None:
+    def on_crc32(self, crc32: int, length: int) -> None:
         """Remember what the part adds to the checksum of the whole plaintext."""
         self.crc32 = crc32, length
 
@@ -134,7 +134,7 @@ class _Upload:
                 self._all_bytes += length
             while (following := self.parts.get(self._known_parts + 1)) is not None and following.length is not None:
                 if following.segment is None:
-                    following.segment = Segment(self.ghash, self._known_bytes, length=following.length)
+                    following.segment = KeystreamSegment(self.ghash, self._known_bytes, length=following.length)
                 self._known_parts += 1
                 self._known_bytes += following.length
             self._changed.notify_all()
@@ -145,7 +145,7 @@ class _Upload:
             self._all_bytes -= part.length
             part.length = None
 
-    def segment_of(self, part: _Part, source: Source) -> Segment:
+    def segment_of(self, part: _Part, source: PlaintextSource) -> KeystreamSegment:
         """Wait until the sizes of all parts before this one are known, and return where in the object it is.
 
         Raises:
@@ -158,7 +158,7 @@ class _Upload:
                     raise _aborted()
                 if self._known_parts >= part.number - 1:
                     if part.segment is None:
-                        part.segment = Segment(self.ghash, self._known_bytes)
+                        part.segment = KeystreamSegment(self.ghash, self._known_bytes)
                     return part.segment
                 if time.monotonic() >= deadline:
                     self._forget_length(part)
@@ -208,13 +208,13 @@ class MultipartUploads:
     """The encrypted multipart uploads of one client that are under way.
 
     Args:
-        engine: What encrypts them.
+        sealer: What encrypts them.
         envelopes: Where their envelopes go.
         default_checksum: The algorithm of the checksum that botocore adds to a request that asks for no other.
     """
 
-    def __init__(self, engine: Engine, envelopes: EnvelopeStore, default_checksum: str | None) -> None:
-        self._engine = engine
+    def __init__(self, sealer: ObjectSealer, envelopes: EnvelopeStore, default_checksum: str | None) -> None:
+        self._engine = sealer
         self._envelopes = envelopes
         self._default_checksum = default_checksum
         self._lock = threading.Lock()
@@ -222,12 +222,12 @@ class MultipartUploads:
 
     def create_multipart_upload(self, raw_call: RawCall, params: Params) -> Any:
         """Start an upload, its envelope in the object's metadata, and return S3's answer."""
-        call = CallOptions.taken_from(params)
+        call = CallOptions.pop_from(params)
         self._envelopes.check_put(params, call)
         sealed = self._engine.seal(call.encryption_context)
         if not sealed.content_key.suite.authenticated:
             raise UnsupportedOperationError("Legacy CBC content can't be written in parts. Use put_object.")
-        stored = self._envelopes.to_store(sealed.envelope, params, call)
+        stored = self._envelopes.layout(sealed.envelope, params, call)
         params["Metadata"] = stored.metadata
         response = raw_call("CreateMultipartUpload", dict(params))
         with self._lock:
@@ -239,18 +239,18 @@ class MultipartUploads:
     def upload_part(self, raw_call: RawCall, params: Params) -> Any:
         """Send one part encrypted, or hold it back until it is known whether it is the last one."""
         upload = self._upload(params)
-        with Source(params.pop("Body", b"")) as source:
+        with PlaintextSource(params.pop("Body", b"")) as source:
             return self._upload_part(raw_call, upload, params, source)
 
-    def _upload_part(self, raw_call: RawCall, upload: _Upload, params: Params, source: Source) -> Any:
+    def _upload_part(self, raw_call: RawCall, upload: _Upload, params: Params, source: PlaintextSource) -> Any:
         number = params["PartNumber"]
-        declared = take_declared(params)
-        check_length(source, declared)
+        claims = take_claims(params)
+        check_length(source, claims)
         if not 1 <= number <= MAX_PARTS:
             return raw_call("UploadPart", {**params, "Body": SmallBody()})  # S3 says what is wrong with it
         part = upload.part(number, params)
         if upload.checksum_is_of_the_whole:
-            declared = replace(declared, note_crc32=part.note_crc32)
+            claims = replace(claims, on_crc32=part.on_crc32)
         if source.length is not None:
             upload.set_length(part, source.length)
         segment = upload.segment_of(part, source)
@@ -258,9 +258,9 @@ class MultipartUploads:
             # What is sent later, as the caller would send it now.
             part.params = params
             if source.length is None or source.length < MIN_PART_BYTES or number == MAX_PARTS:
-                spool = encrypted_in_spool(source, segment.new_filter(), declared)
+                spool = encrypted_in_spool(source, segment.new_context(), claims)
                 return self._send_spool(raw_call, upload, part, spool)
-            part.sent = raw_call("UploadPart", {**params, "Body": EncryptingReader(source, segment, declared)})
+            part.sent = raw_call("UploadPart", {**params, "Body": EncryptingReader(source, segment, claims)})
             part.etag = part.sent["ETag"]
             return part.sent
 
@@ -282,7 +282,7 @@ class MultipartUploads:
     def _hold(self, upload: _Upload, part: _Part, spool: IO[bytes]) -> Any:
         """Hold a part back, and return what S3 might say of it."""
         asked = {**part.params, **_checksum(upload)}.get("ChecksumAlgorithm", self._default_checksum)
-        checksum = digest_field(f"Checksum{asked}", iter(lambda: spool.read(BLOCK_BYTES), b""))
+        checksum = digest_field(f"Checksum{asked}", iter(lambda: spool.read(IO_BLOCK_BYTES), b""))
         if part.held is not None:
             part.held.close()
         part.held = spool
@@ -301,7 +301,7 @@ class MultipartUploads:
                 check_whole(params, [upload.parts[number].crc32 for number in sorted(upload.parts)])
                 parts = self._send_rest(raw_call, upload, len(given))
                 # Digests of the plaintext say nothing about the ciphertext; S3 has those of the parts.
-                kept = {name: value for name, value in params.items() if not declares_digest(name)}
+                kept = {name: value for name, value in params.items() if not is_digest_name(name)}
                 if "MpuObjectSize" in kept:
                     kept["MpuObjectSize"] += upload.ghash.key.suite.tag_bytes
                 kept["MultipartUpload"] = {"Parts": parts}
@@ -328,7 +328,7 @@ class MultipartUploads:
             number = last.number + 1
             tag_part = {**last.params, **_checksum(upload), "PartNumber": number, "Body": SmallBody(tag)}
             sent[number] = raw_call("UploadPart", tag_part)
-        return [_as_sent(number, answer, upload) for number, answer in sent.items()]
+        return [_complete_entry(number, answer, upload) for number, answer in sent.items()]
 
     def abort_multipart_upload(self, raw_call: RawCall, params: Params) -> Any:
         """Abort an upload, and forget its key."""
@@ -365,7 +365,7 @@ class MultipartUploads:
 
 
 def _check_parts(upload: _Upload, given: list[dict[str, Any]]) -> None:
-    """Pass when a caller completes an upload with exactly the parts that were encrypted for it.
+    """Check that a caller completes an upload with exactly the parts that were encrypted for it.
 
     Raises:
         UnsupportedOperationError: A part is missing, is of another upload, or is not sent yet.
@@ -390,7 +390,7 @@ def _check_parts(upload: _Upload, given: list[dict[str, Any]]) -> None:
             raise UnsupportedOperationError(f"Part {part.number} is not uploaded, or its ETag is not the one returned.")
 
 
-def _as_sent(number: int, sent: Mapping[str, Any] | None, upload: _Upload) -> dict[str, Any]:
+def _complete_entry(number: int, sent: Mapping[str, Any] | None, upload: _Upload) -> dict[str, Any]:
     """Return the entry for a part as S3 has it; a caller knows other ETags and digests."""
     assert sent is not None  # everything was sent before
     # Other digests than the upload was created for have no place there, as boto3's own transfers have it.

@@ -30,9 +30,9 @@ from s3transfer.manager import TransferManager
 from s3transfer.subscribers import BaseSubscriber
 from s3transfer.utils import S3_RETRYABLE_DOWNLOAD_ERRORS, OSUtils
 
-from .._body.response import READ_BYTES, filtered
+from .._body.response import READ_BYTES, processed
 from .._crypto.contexts import Buffer, ContentKey
-from .._crypto.out_of_order import PartsDecryptor
+from .._crypto.out_of_order import OutOfOrderDecryptor
 from .._envelope.formats import Envelope
 from .._operations.envelope_store import CallOptions, Params, error_code
 from .._operations.get import ObjectReader, pinned
@@ -96,7 +96,7 @@ class Download:
             raise ValueError("Filename must be a string or a path-like object")
         name = os.fspath(filename)
         if OSUtils().is_special_file(name):
-            with contextlib.closing(_LateFile(name)) as device:
+            with contextlib.closing(OpenOnWrite(name)) as device:
                 self.into_fileobj(device)
             return
         with _new_file(name) as file:
@@ -129,7 +129,7 @@ class Download:
 
     def _released(self) -> Generator[bytes, None, None]:
         """Yield what one get_object releases; ask again, as often as s3transfer does, for what broke off."""
-        released = _Released()
+        released = ResumeGuard()
         for _ in range(self.config.num_download_attempts):
             try:
                 response = self.client.get_object(**pinned({**self.target, **self.extra_args}, released.etag))
@@ -152,14 +152,14 @@ class Download:
 
     @property
     def _call(self) -> CallOptions:
-        return CallOptions.taken_from(dict(self.call_params))
+        return CallOptions.pop_from(dict(self.call_params))
 
     def _envelope(self, head: Mapping[str, Any]) -> Envelope | None:
         params = {**self.target, **self.extra_args}
         return self.reader.envelope_of(self.inner._make_api_call, head, params, self._call)
 
     def _content_key(self, envelope: Envelope) -> ContentKey:
-        return self.reader.engine.open(envelope, self._call.encryption_context)
+        return self.reader.sealer.open(envelope, self._call.encryption_context)
 
     def _verified(self, head: Mapping[str, Any], key: ContentKey) -> Generator[Buffer, None, None]:
         """Fetch the object in ranges, and yield it when it is verified: from memory, or from a spool of ciphertext."""
@@ -172,7 +172,7 @@ class Download:
             self._fetch(head, key, ciphertext_to=spool)
             spool.seek(0)
             # What comes from the spool is verified once more.
-            yield from filtered(iter(lambda: spool.read(READ_BYTES), b""), key.decryptor(release_unverified=True))
+            yield from processed(iter(lambda: spool.read(READ_BYTES), b""), key.decryptor(release_unverified=True))
 
     def _fetch(
         self,
@@ -184,7 +184,7 @@ class Download:
     ) -> None:
         """Fetch the object in ranges, write it wherever it is wanted, and verify it at the end."""
         write = None if plaintext_to is None else partial(_write_at, plaintext_to)
-        parts = PartsDecryptor(key, head["ContentLength"], self.config.multipart_chunksize, write)
+        parts = OutOfOrderDecryptor(key, head["ContentLength"], self.config.multipart_chunksize, write)
 
         def take(offset: int, data: bytes) -> None:
             if ciphertext_to is not None:
@@ -196,9 +196,9 @@ class Download:
 
     def _fetch_ranges(self, sink: Any, head: Mapping[str, Any], plaintext_length: int) -> None:
         """Let s3transfer fetch the object as it is stored."""
-        subscribers: list[Any] = [_KnownObject(head["ContentLength"], head.get("ETag"))]
+        subscribers: list[Any] = [PinnedSizeAndETag(head["ContentLength"], head.get("ETag"))]
         if self.callback is not None:
-            subscribers.append(ProgressCallbackInvoker(_Clamped(self.callback, plaintext_length)))
+            subscribers.append(ProgressCallbackInvoker(PlaintextProgress(self.callback, plaintext_length)))
         with create_transfer_manager(self.inner, _adapted(self.config)) as manager:
             future = manager.download(
                 self.target["Bucket"],
@@ -222,7 +222,7 @@ class Download:
                 raise ValueError(f"Invalid extra_args key '{name}', must be one of: {', '.join(allowed)}")
 
 
-class _Released:
+class ResumeGuard:
     """What was released of an object before a connection broke: it is not taken back, and must come again the same.
 
     Otherwise the tag, which is verified at the end, would not be about what was released first.
@@ -259,7 +259,7 @@ class _Released:
             raise DecryptionError
 
 
-class _LateFile:
+class OpenOnWrite:
     """A file that is opened when it is first written to: to open a named pipe waits for its reader."""
 
     def __init__(self, name: str) -> None:
@@ -314,7 +314,7 @@ def _write_at(file: IO[bytes], position: int, data: Buffer) -> None:
         file.write(data[start : start + _WRITE_BYTES])
 
 
-class _KnownObject(BaseSubscriber):  # type: ignore[misc]
+class PinnedSizeAndETag(BaseSubscriber):  # type: ignore[misc]
     """Tells s3transfer size and ETag, so that it need not ask, and every range is of the same object."""
 
     def __init__(self, size: int, etag: str | None) -> None:
@@ -329,7 +329,7 @@ class _KnownObject(BaseSubscriber):  # type: ignore[misc]
             provide_etag(self._etag)
 
 
-class _Clamped:
+class PlaintextProgress:
     """Progress in plaintext bytes: of a ciphertext that is longer, the last bytes don't count."""
 
     def __init__(self, callback: Callable[[int], Any], plaintext_length: int) -> None:

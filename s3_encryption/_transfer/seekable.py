@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from .._body.ranges import ByteRange, parse_content_range
 from .._body.response import READ_BYTES
-from .._crypto.contexts import ContentKey, OnePiece
+from .._crypto.contexts import ContentKey, VerifyFirst
 from .._operations.envelope_store import CallOptions, Params, RawCall
 from .._operations.get import ObjectReader, check_same, pinned
 from ..exceptions import DecryptionError, UnsupportedOperationError
@@ -26,7 +26,7 @@ ReadSpan = Callable[[int, int], bytes]
 _READ_AHEAD_BYTES = 1024 * 1024
 
 
-class _ObjectFile(io.RawIOBase):
+class SeekableObject(io.RawIOBase):
     """The raw file under the buffer: every read asks for what it needs."""
 
     def __init__(self, length: int, read_span: ReadSpan, close: Callable[[], None] = lambda: None) -> None:
@@ -83,22 +83,22 @@ def open_object(reader: ObjectReader, raw_call: RawCall, params: Params) -> io.B
     """
     if not params.keys().isdisjoint(("Range", "PartNumber")):
         raise UnsupportedOperationError("A file is the whole object: seek and read, in place of Range and PartNumber.")
-    call = CallOptions.taken_from(params)
+    call = CallOptions.pop_from(params)
     head = raw_call("HeadObject", dict(params))
     stored_length = head["ContentLength"]
-    ranges = _Ranges(raw_call, params, head)
+    ranges = RangeSource(raw_call, params, head)
     envelope = reader.envelope_of(raw_call, head, params, call)
     if envelope is None:
-        return io.BufferedReader(_ObjectFile(stored_length, ranges.read_span), _READ_AHEAD_BYTES)
+        return io.BufferedReader(SeekableObject(stored_length, ranges.read_span), _READ_AHEAD_BYTES)
     length = envelope.suite.plaintext_length(stored_length)
     if length is None:
         return _cbc_file(reader, raw_call, ranges.pinned, call, stored_length)
-    key = reader.engine.open(envelope, call.encryption_context)
+    key = reader.sealer.open(envelope, call.encryption_context)
     if reader.options.enable_unauthenticated_ranges:
-        raw = _ObjectFile(length, _decrypted(key, ranges.read_span))
+        raw = SeekableObject(length, _decrypted(key, ranges.read_span))
     else:
         spool = _Spool(raw_call, ranges.pinned, key, stored_length, reader.options.buffer_size)
-        raw = _ObjectFile(length, _decrypted(key, spool.read_span), spool.close)
+        raw = SeekableObject(length, _decrypted(key, spool.read_span), spool.close)
     return io.BufferedReader(raw, _READ_AHEAD_BYTES)
 
 
@@ -111,9 +111,9 @@ def _decrypted(key: ContentKey, read_span: ReadSpan) -> ReadSpan:
             raise DecryptionError
         if not ciphertext:
             return b""
-        filter = OnePiece(key.ctr_filter(start), stop - start)
-        filter.update(ciphertext)
-        return filter.finalize()
+        context = VerifyFirst(key.ctr_context(start), stop - start)
+        context.update(ciphertext)
+        return context.finalize()
 
     return read
 
@@ -150,13 +150,13 @@ class _Spool:
 
     def _verified(self) -> IO[bytes]:
         file = tempfile.SpooledTemporaryFile(max_size=self._buffer_size)  # noqa: SIM115 - closed with the object's file
-        filter = self._key.decryptor(release_unverified=True)
+        context = self._key.decryptor(release_unverified=True)
         try:
             with closing(self._raw_call("GetObject", self._params)["Body"]) as body:
                 while piece := body.read(READ_BYTES):
-                    filter.update(piece)
+                    context.update(piece)
                     file.write(piece)
-            filter.finalize()
+            context.finalize()
             if file.tell() != self._ciphertext_length:
                 # HEAD told of another object: where this one's plaintext ends would be anybody's guess.
                 raise DecryptionError
@@ -166,7 +166,7 @@ class _Spool:
         return file
 
 
-class _Ranges:
+class RangeSource:
     """What S3 holds, fetched piece by piece, and never verified."""
 
     def __init__(self, raw_call: RawCall, params: Params, head: Mapping[str, Any]) -> None:

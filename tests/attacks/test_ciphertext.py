@@ -11,7 +11,7 @@ from support.encoder import V2_AES, V2_GCM_KINDS, V3_AES, Encoder, Kind, Stored
 from support.reading import finish_at_once
 
 from s3_encryption._envelope.formats import parse
-from s3_encryption._sealer import Engine
+from s3_encryption._sealer import ObjectSealer
 from s3_encryption.exceptions import DecryptionError, InvalidEnvelopeError
 
 from . import counts
@@ -82,7 +82,7 @@ def test_ct_02_flips_at_every_boundary_of_a_long_body_are_refused() -> None:
     positions = sorted(boundaries | {length - 1, length, length + 15})
     for turn, kind in enumerate((V2_AES, V3_AES)):
         stored = encoder.write(kind, encoder.random_bytes(length))
-        key = Engine(keyring=encoder.keyring(kind)).open(parse(stored.metadata))
+        key = ObjectSealer(keyring=encoder.keyring(kind)).open(parse(stored.metadata))
         body = bytearray(stored.body)
         for position in positions[turn::2]:
             counts.tried(counts.BIT_FLIPS)

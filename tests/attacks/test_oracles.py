@@ -37,7 +37,7 @@ from s3_encryption._crypto.contexts import ContentKey
 from s3_encryption._crypto.suites import CommitmentPolicy
 from s3_encryption._envelope.formats import merge, parse
 from s3_encryption._keys.keyrings import RsaKeyring
-from s3_encryption._sealer import Engine
+from s3_encryption._sealer import ObjectSealer
 from s3_encryption.exceptions import DecryptionError, PolicyError
 
 from .bucket import Bucket, fingerprint, flipped
@@ -55,9 +55,9 @@ def encoder(bucket: Bucket) -> Encoder:
     return bucket.encoder
 
 
-def engine_for(encoder: Encoder, kind: Kind, **options: Any) -> Engine:
-    """Return an engine with the keyring and the switches of a kind."""
-    return Engine(keyring=encoder.keyring(kind), **{**kind.switches, **options})
+def engine_for(encoder: Encoder, kind: Kind, **options: Any) -> ObjectSealer:
+    """Return an sealer with the keyring and the switches of a kind."""
+    return ObjectSealer(keyring=encoder.keyring(kind), **{**kind.switches, **options})
 
 
 def content_key(encoder: Encoder, kind: Kind, stored: Stored) -> ContentKey:
@@ -170,14 +170,14 @@ def test_rs_01_pkcs1_object_is_refused_before_the_private_key_is_used(
 ) -> None:
     """RS-01: with the switches off, well-formed and malformed data keys give one error, and no RSA operation."""
     operations = count_private_operations(monkeypatch)
-    engine = Engine(keyring=RsaKeyring(RSA_KEY), commitment_policy=policy)
+    sealer = ObjectSealer(keyring=RsaKeyring(RSA_KEY), commitment_policy=policy)
     refusals = set()
     data_key = bytes(range(32))
     for edk in (bytes(256), encoder.wrap(V1_RSA, data_key, {})):
         stored = encoder.write(V1_RSA, PLAINTEXT, edk=edk, data_key=data_key, iv=bytes(16))
         envelope = merge(*instruction_file(stored)) if in_file else parse(stored.metadata)
         with pytest.raises(PolicyError) as caught:
-            read_body(engine, envelope, stored.body)
+            read_body(sealer, envelope, stored.body)
         refusals.add(fingerprint(caught.value))
     assert len(refusals) == 1
     assert operations == []
@@ -205,12 +205,12 @@ def pkcs1_blocks() -> dict[str, bytes]:
 def test_rs_02_wrong_pkcs1_padding_looks_like_a_wrong_content_key(kind: Kind, encoder: Encoder) -> None:
     """RS-02: every malformed block gets as far as a data key of the right length, and fails with the content only."""
     stored = encoder.write(kind, PLAINTEXT)
-    engine = engine_for(encoder, kind)
+    sealer = engine_for(encoder, kind)
     blocks = {name: reference.rsa_encrypt_block(RSA_KEY, block) for name, block in pkcs1_blocks().items()}
     blocks |= {f"random {i}": bytes([i]) + encoder.random_bytes(255) for i in range(5)}
     for name, edk in blocks.items():
         changed = stored.changed(kind.fields["edk"], to_base64(edk))
-        key = engine.open(parse(changed.metadata))
+        key = sealer.open(parse(changed.metadata))
         assert len(key.key) == 32, name
         with pytest.raises(DecryptionError) as caught:
             finish_at_once(key.decryptor(), stored.body)
@@ -281,7 +281,7 @@ def test_rs_05_rsa_wrap_under_another_key_has_the_same_error(kind: Kind, encoder
     group = next(group for group, _ in wycheproof("Cipher/wycheproof/rsa_oaep_2048_sha1_mgf1sha1_test.json"))
     keyring = RsaKeyring(group["privateKeyPem"])
     with pytest.raises(DecryptionError) as caught:
-        read(Engine(keyring=keyring, **kind.switches), encoder.write(kind, PLAINTEXT))
+        read(ObjectSealer(keyring=keyring, **kind.switches), encoder.write(kind, PLAINTEXT))
     assert fingerprint(caught.value) == UNIFORM
 
 
@@ -342,10 +342,10 @@ def test_rs_04_right_and_wrong_padding_take_the_same_steps(
     """One private key operation, then the content, with whatever key came of it."""
     operations = count_private_operations(monkeypatch)
     stored = encoder.write(V1_RSA, PLAINTEXT)
-    engine = engine_for(encoder, V1_RSA)
+    sealer = engine_for(encoder, V1_RSA)
     edks = list(rsa_blocks(encoder))
     for edk in edks:
-        key = engine.open(parse(stored.changed(V1_RSA.fields["edk"], to_base64(edk)).metadata))
+        key = sealer.open(parse(stored.changed(V1_RSA.fields["edk"], to_base64(edk)).metadata))
         cbc_answer(key, stored.body)
     assert len(operations) == len(edks)
     assert unpadded_lengths == unpadded_lengths[:1] * len(edks)

@@ -18,7 +18,7 @@ import pytest
 from support.secret_search import showing, texts_of_error
 from support.vectors import AES_KEYS, RSA_KEY
 
-from s3_encryption import _sealer as engine
+from s3_encryption import _sealer as sealer
 from s3_encryption import client
 from s3_encryption._crypto.contexts import ContentKey
 from s3_encryption._envelope import formats as envelope
@@ -47,8 +47,8 @@ _CLIENT_METHODS = (
 )
 _SHOWN_CLASSES = (
     client.S3EncryptionClient,
-    engine.Engine,
-    engine.SealedObject,
+    sealer.ObjectSealer,
+    sealer.SealedObject,
     envelope.Envelope,
     keyrings.WrappedDataKey,
     keyrings.DataKey,
@@ -93,7 +93,7 @@ class Witness(logging.Handler):
         self._watch_errors()
         for shown in _SHOWN_CLASSES:
             self._after(shown, "__init__", self._note_object)
-        self._after(engine, "derive_committing_key", lambda key, *_: self.keys.add(key))
+        self._after(sealer, "derive_committing_key", lambda key, *_: self.keys.add(key))
         for name, level in _LEVELS.items():
             logger = logging.getLogger(name)
             self._levels[logger] = logger.level

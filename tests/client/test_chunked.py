@@ -12,27 +12,38 @@ from support import reference
 from support.servers import moto_in_process
 
 from s3_encryption import S3EncryptionClient
-from s3_encryption._body.aws_chunked import ChunkedBody, sendable
-from s3_encryption._body.digests import Declared
-from s3_encryption._body.plaintext import BLOCK_BYTES, Source
+from s3_encryption._body.aws_chunked import ChunkedBody, without_botocore_wrapping
+from s3_encryption._body.digests import PlaintextClaims
+from s3_encryption._body.plaintext import IO_BLOCK_BYTES, PlaintextSource
 from s3_encryption._body.request import EncryptingReader
 from s3_encryption._crypto.contexts import ContentKey
 from s3_encryption._crypto.ghash import Ghash
-from s3_encryption._crypto.keystream import Segment
+from s3_encryption._crypto.keystream import KeystreamSegment
 from s3_encryption._crypto.suites import AES_GCM
 from s3_encryption.exceptions import BodyChangedError
 
 from .sources import ChangingSource, Signalled
 from .worlds import StrictWorld
 
-DATA = random.Random("chunked").randbytes(2 * BLOCK_BYTES + 100_001)
+DATA = random.Random("chunked").randbytes(2 * IO_BLOCK_BYTES + 100_001)
 KEY = ContentKey(AES_GCM, bytes(range(32)), bytes(range(12)))
-LENGTHS = [0, 1, BLOCK_BYTES - 17, BLOCK_BYTES - 16, BLOCK_BYTES, BLOCK_BYTES + 1, 2 * BLOCK_BYTES, len(DATA)]
+LENGTHS = [
+    0,
+    1,
+    IO_BLOCK_BYTES - 17,
+    IO_BLOCK_BYTES - 16,
+    IO_BLOCK_BYTES,
+    IO_BLOCK_BYTES + 1,
+    2 * IO_BLOCK_BYTES,
+    len(DATA),
+]
 
 
 def reader_of(body: Any, *, ahead: bool = False) -> EncryptingReader:
     """Return a reader of a body, as put_object makes it."""
-    return EncryptingReader(Source(body), Segment(Ghash(KEY), is_whole=True), Declared(), ahead=ahead)
+    return EncryptingReader(
+        PlaintextSource(body), KeystreamSegment(Ghash(KEY), is_whole=True), PlaintextClaims(), ahead=ahead
+    )
 
 
 def sent(body: ChunkedBody) -> bytes:
@@ -71,7 +82,7 @@ def test_chunks_are_no_smaller_than_s3_allows() -> None:
     while size := int(stream.readline(), 16):
         sizes.append(size)
         stream.seek(size + 2, io.SEEK_CUR)
-    assert sizes == [BLOCK_BYTES, BLOCK_BYTES, len(DATA) + 16 - 2 * BLOCK_BYTES]
+    assert sizes == [IO_BLOCK_BYTES, IO_BLOCK_BYTES, len(DATA) + 16 - 2 * IO_BLOCK_BYTES]
 
 
 def test_source_that_changed_is_refused_for_good() -> None:
@@ -134,7 +145,7 @@ def test_only_encrypted_bodies_with_a_crc32_are_replaced() -> None:
     other = AwsChunkedWrapper(reader_of(DATA), Crc32Checksum, "x-amz-checksum-sha256")
     for body in (theirs, other, DATA, None, reader_of(DATA)):
         request = {"body": body, "headers": {"Transfer-Encoding": "chunked"}}
-        assert sendable(request) is request
+        assert without_botocore_wrapping(request) is request
 
 
 def test_large_put_over_tls_goes_out_with_its_length_and_a_checksum(s3_over_tls: StrictWorld) -> None:

@@ -46,7 +46,7 @@ class SlowFilter:
         self.working = threading.Event()
         self._pieces = 0
 
-    def ready(self, size: int) -> int:
+    def output_size(self, size: int) -> int:
         """Return how many bytes come out."""
         return size
 

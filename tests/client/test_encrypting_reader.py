@@ -14,33 +14,33 @@ from typing import Any
 import pytest
 from support.content_keys import body_of, content_key
 
-from s3_encryption._body.digests import Declared
-from s3_encryption._body.plaintext import BLOCK_BYTES, Source
+from s3_encryption._body.digests import PlaintextClaims
+from s3_encryption._body.plaintext import IO_BLOCK_BYTES, PlaintextSource
 from s3_encryption._body.request import EncryptingReader, encrypted_in_spool
 from s3_encryption._crypto.ghash import Ghash
-from s3_encryption._crypto.keystream import Segment
+from s3_encryption._crypto.keystream import KeystreamSegment
 from s3_encryption._crypto.suites import AES_GCM, AES_GCM_COMMITTING, AlgorithmSuite
 from s3_encryption.exceptions import BodyChangedError, BodyMismatchError
 
 from .sources import BrokenSource, ChangingSource, ShortReads, Signalled, SlowSource, Unseekable
 
-DATA = random.Random("reader").randbytes(3 * BLOCK_BYTES + 1001)
+DATA = random.Random("reader").randbytes(3 * IO_BLOCK_BYTES + 1001)
 OTHER = random.Random("other").randbytes(len(DATA))
 SUITES = {"V2": AES_GCM, "V3": AES_GCM_COMMITTING}
 suites = pytest.mark.parametrize("suite", SUITES.values(), ids=SUITES)
 
 
-def whole(suite: AlgorithmSuite = AES_GCM) -> Segment:
+def whole(suite: AlgorithmSuite = AES_GCM) -> KeystreamSegment:
     """Return the segment that is a whole object."""
-    return Segment(Ghash(content_key(suite)), is_whole=True)
+    return KeystreamSegment(Ghash(content_key(suite)), is_whole=True)
 
 
 def reader_of(
-    body: Any, suite: AlgorithmSuite = AES_GCM, segment: Segment | None = None, *, ahead: bool = False
+    body: Any, suite: AlgorithmSuite = AES_GCM, segment: KeystreamSegment | None = None, *, ahead: bool = False
 ) -> EncryptingReader:
     """Return a reader of a body, as put_object makes it."""
-    source = Source(body)
-    return EncryptingReader(source, segment or whole(suite), Declared(source.length), ahead=ahead)
+    source = PlaintextSource(body)
+    return EncryptingReader(source, segment or whole(suite), PlaintextClaims(source.length), ahead=ahead)
 
 
 def exactly(reader: EncryptingReader, size: int) -> bytes:
@@ -73,7 +73,7 @@ def changed_at(position: int) -> bytes:
 
 # --- as a file of ciphertext ------------------------------------------------------------------------------------------
 
-LENGTHS = [0, 1, 15, 16, 17, 65535, 65536, 65537, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, len(DATA)]
+LENGTHS = [0, 1, 15, 16, 17, 65535, 65536, 65537, IO_BLOCK_BYTES - 1, IO_BLOCK_BYTES, IO_BLOCK_BYTES + 1, len(DATA)]
 
 
 @suites
@@ -128,7 +128,7 @@ def test_reads_and_seeks_are_those_of_a_file() -> None:
         low = {io.SEEK_SET: 0, io.SEEK_CUR: -file.tell(), io.SEEK_END: -len(reader)}[whence]
         offset = chance.randint(low, low + len(reader) + 1000)
         assert reader.seek(offset, whence) == file.seek(offset, whence)
-        size = chance.choice([0, 1, 1000, 70_000, BLOCK_BYTES, len(reader)])
+        size = chance.choice([0, 1, 1000, 70_000, IO_BLOCK_BYTES, len(reader)])
         assert exactly(reader, size) == file.read(size)
         assert reader.tell() == file.tell()
 
@@ -169,7 +169,7 @@ def test_rewinding_reaches_the_source_at_once() -> None:
 
 # --- a source that changes --------------------------------------------------------------------------------------------
 
-POSITIONS = [0, BLOCK_BYTES - 1, BLOCK_BYTES, 2 * BLOCK_BYTES + 5, 3 * BLOCK_BYTES, len(DATA) - 1]
+POSITIONS = [0, IO_BLOCK_BYTES - 1, IO_BLOCK_BYTES, 2 * IO_BLOCK_BYTES + 5, 3 * IO_BLOCK_BYTES, len(DATA) - 1]
 
 
 def assert_refused(reader: EncryptingReader, sent: bytes, kind: type[Exception] = BodyChangedError) -> None:
@@ -206,7 +206,7 @@ def test_nothing_is_emitted_from_the_changed_block_on(position: int) -> None:
     source.content = changed_at(position)
     reader.seek(0)
     emitted, _ = drained(reader, 1000)
-    assert len(emitted) <= position // BLOCK_BYTES * BLOCK_BYTES
+    assert len(emitted) <= position // IO_BLOCK_BYTES * IO_BLOCK_BYTES
 
 
 @suites
@@ -215,13 +215,13 @@ def test_rt_04_difference_of_what_went_out_tells_nothing(suite: AlgorithmSuite) 
     source = ChangingSource(DATA)
     reader = reader_of(source, suite)
     first = reader.read()
-    source.content = DATA[: 2 * BLOCK_BYTES] + OTHER[2 * BLOCK_BYTES :]
+    source.content = DATA[: 2 * IO_BLOCK_BYTES] + OTHER[2 * IO_BLOCK_BYTES :]
     reader.seek(0)
     second, _ = drained(reader, 100_000)
     assert not any(a ^ b for a, b in zip(first, second, strict=False))
 
 
-@pytest.mark.parametrize("length", [0, 1, BLOCK_BYTES, BLOCK_BYTES + 1, 3 * BLOCK_BYTES, len(DATA) - 1])
+@pytest.mark.parametrize("length", [0, 1, IO_BLOCK_BYTES, IO_BLOCK_BYTES + 1, 3 * IO_BLOCK_BYTES, len(DATA) - 1])
 def test_source_that_shrank_is_refused(length: int) -> None:
     """A shorter source is another plaintext, also when what is left ends with a block."""
     source = ChangingSource(DATA)
@@ -258,7 +258,7 @@ def test_change_and_back_is_refused_for_good() -> None:
 
 def test_source_that_shrinks_in_its_first_pass_is_refused() -> None:
     """The length that the source had at first was announced: a shorter one must not end as a whole object."""
-    for reads, length in itertools.product((0, 1, 3), (0, BLOCK_BYTES, len(DATA) - 1)):
+    for reads, length in itertools.product((0, 1, 3), (0, IO_BLOCK_BYTES, len(DATA) - 1)):
         reader = reader_of(ChangingSource(DATA, {reads: DATA[:length]}))
         emitted, error = drained(reader, 64 * 1024)
         assert type(error) is BodyChangedError
@@ -270,7 +270,7 @@ def test_change_of_what_was_never_read_makes_no_harm() -> None:
     source = ChangingSource(DATA)
     reader = reader_of(source)
     first = exactly(reader, 1000)
-    source.content = DATA[: 2 * BLOCK_BYTES] + OTHER[2 * BLOCK_BYTES :]
+    source.content = DATA[: 2 * IO_BLOCK_BYTES] + OTHER[2 * IO_BLOCK_BYTES :]
     reader.seek(0)
     second = reader.read()
     assert second == body_of(source.content)
@@ -278,7 +278,7 @@ def test_change_of_what_was_never_read_makes_no_harm() -> None:
 
 
 @suites
-@pytest.mark.parametrize("size", [1000, BLOCK_BYTES, 2 * BLOCK_BYTES + 17, len(DATA), len(DATA) + 16])
+@pytest.mark.parametrize("size", [1000, IO_BLOCK_BYTES, 2 * IO_BLOCK_BYTES + 17, len(DATA), len(DATA) + 16])
 def test_passes_may_end_anywhere(suite: AlgorithmSuite, size: int) -> None:
     """A connection may break at any byte: the next pass gives the same bytes, and the whole."""
     reader = reader_of(DATA, suite)
@@ -393,8 +393,8 @@ def test_error_of_the_source_comes_through_for_good(at_read: int) -> None:
 
 def test_false_declaration_withholds_the_end() -> None:
     """A digest can be compared at the end only: then the last bytes are kept back, so that S3 stores nothing."""
-    declared = Declared(len(DATA), {"ContentMD5": "AAAAAAAAAAAAAAAAAAAAAA=="})
-    reader = EncryptingReader(Source(DATA), whole(), declared)
+    declared = PlaintextClaims(len(DATA), {"ContentMD5": "AAAAAAAAAAAAAAAAAAAAAA=="})
+    reader = EncryptingReader(PlaintextSource(DATA), whole(), declared)
     emitted, error = drained(reader, 1000)
     assert isinstance(error, BodyMismatchError)
     assert len(emitted) <= len(DATA) - 1001
@@ -404,11 +404,11 @@ def test_false_declaration_withholds_the_end() -> None:
 
 
 @suites
-@pytest.mark.parametrize("length", [0, 1, BLOCK_BYTES, len(DATA)])
+@pytest.mark.parametrize("length", [0, 1, IO_BLOCK_BYTES, len(DATA)])
 def test_spool_holds_what_one_encryption_makes(suite: AlgorithmSuite, length: int) -> None:
     """A source that can be read once is encrypted into a file: ciphertext only (DL-11), and positioned at its start."""
-    source = Source(Unseekable(DATA[:length]))
-    with encrypted_in_spool(source, whole(suite).new_filter(), Declared()) as spool:
+    source = PlaintextSource(Unseekable(DATA[:length]))
+    with encrypted_in_spool(source, whole(suite).new_context(), PlaintextClaims()) as spool:
         assert spool.tell() == 0
         assert spool.read() == body_of(DATA[:length], suite)
 
@@ -416,15 +416,15 @@ def test_spool_holds_what_one_encryption_makes(suite: AlgorithmSuite, length: in
 @pytest.mark.parametrize(
     ("declared", "guarded", "error"),
     [
-        (Declared(len(DATA) + 1), DATA, BodyMismatchError),
-        (Declared(None, {"ContentMD5": "AAAA"}), DATA, BodyMismatchError),
-        (Declared(), OTHER, BodyChangedError),
+        (PlaintextClaims(len(DATA) + 1), DATA, BodyMismatchError),
+        (PlaintextClaims(None, {"ContentMD5": "AAAA"}), DATA, BodyMismatchError),
+        (PlaintextClaims(), OTHER, BodyChangedError),
     ],
     ids=["length", "digest", "changed"],
 )
-def test_spool_checks_what_a_reader_checks(declared: Declared, guarded: bytes, error: type[Exception]) -> None:
+def test_spool_checks_what_a_reader_checks(declared: PlaintextClaims, guarded: bytes, error: type[Exception]) -> None:
     """A plaintext that was declared otherwise, or that another one has used the keystream of, gets no file."""
     segment = whole()
     reader_of(guarded, segment=segment).read()
     with pytest.raises(error):
-        encrypted_in_spool(Source(Unseekable(DATA)), segment.new_filter(), declared)
+        encrypted_in_spool(PlaintextSource(Unseekable(DATA)), segment.new_context(), declared)

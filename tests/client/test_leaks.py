@@ -30,7 +30,7 @@ from s3_encryption import (
     S3EncryptionClient,
     S3EncryptionSession,
 )
-from s3_encryption._sealer import Engine
+from s3_encryption._sealer import ObjectSealer
 
 from .reading import MODES
 from .worlds import KEY, StrictWorld
@@ -241,21 +241,21 @@ def texts_of(thing: Any) -> list[str]:
 
 @pytest.mark.parametrize("keyring", KEYRINGS)
 def test_lk_04_text_of_keyring_and_client_shows_no_key(s3: StrictWorld, keyring: str) -> None:
-    """repr() and str() of keyring, engine and client are safe to log (LK-04)."""
+    """repr() and str() of keyring, sealer and client are safe to log (LK-04)."""
     used = KEYRINGS[keyring]()
     client = s3.client(keyring=used)
     client.put_object(**s3.object_at(), Body=MARKER)
-    texts = [repr(used), str(used), *texts_of(client), repr(Engine(keyring=used))]
+    texts = [repr(used), str(used), *texts_of(client), repr(ObjectSealer(keyring=used))]
     assert showing([AES_SECRET, *RSA_SECRETS, MARKER], texts) == []
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=["V2", "V3"])
 @pytest.mark.parametrize("keyring", ["aes", "rsa", "kms"])
 def test_lk_04_text_of_a_sealed_object_shows_no_key(keyring: str, policy: CommitmentPolicy) -> None:
-    """What the engine makes for one object, and its ciphers, are safe to log (LK-04)."""
+    """What the sealer makes for one object, and its ciphers, are safe to log (LK-04)."""
     used = KEYRINGS[keyring]()
-    engine = Engine(keyring=used, commitment_policy=policy)
-    sealed = engine.seal()
+    sealer = ObjectSealer(keyring=used, commitment_policy=policy)
+    sealed = sealer.seal()
     data_key = used.decrypt_data_key(sealed.envelope.wrapped)
     secrets = [data_key, sealed.content_key.key, sealed.envelope.wrapped.encrypted_data_key]
     new_key = used.generate_data_key("AES/GCM/NoPadding", {})

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from s3_encryption import BodyChangedError, CipherStateError, ConfigurationError, UnsupportedOperationError
-from s3_encryption._body.plaintext import BLOCK_BYTES
+from s3_encryption._body.plaintext import IO_BLOCK_BYTES
 from s3_encryption._crypto.suites import GCM_MAX_PLAINTEXT_BYTES, CommitmentPolicy
 from s3_encryption._operations import multipart
 
@@ -273,7 +273,7 @@ def test_rt_05_part_that_changes_between_two_passes_is_refused() -> None:
     """RT-05: of the second content nothing is read to its end."""
     s3 = MemoryS3(passes=2)
     upload = Upload(s3)
-    reads_of_a_pass = -(-MIN_PART_BYTES // BLOCK_BYTES)
+    reads_of_a_pass = -(-MIN_PART_BYTES // IO_BLOCK_BYTES)
     with pytest.raises(BodyChangedError):
         upload.send(1, ChangingSource(DATA[:MIN_PART_BYTES], {reads_of_a_pass + 1: bytes(MIN_PART_BYTES)}))
     assert len(s3.wire) == 1

@@ -12,24 +12,24 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from support.properties import reproducible
 
-from s3_encryption._body.digests import Declared
-from s3_encryption._body.plaintext import BLOCK_BYTES, Source
+from s3_encryption._body.digests import PlaintextClaims
+from s3_encryption._body.plaintext import IO_BLOCK_BYTES, PlaintextSource
 from s3_encryption._body.request import EncryptingReader
 from s3_encryption._crypto.contexts import ContentKey
 from s3_encryption._crypto.ghash import Ghash
-from s3_encryption._crypto.keystream import Segment
+from s3_encryption._crypto.keystream import KeystreamSegment
 from s3_encryption._crypto.suites import AES_GCM, AES_GCM_COMMITTING, AlgorithmSuite
 from s3_encryption.exceptions import BodyChangedError, BodyMismatchError
 
 from .sources import ChangingSource
 
 KEY = bytes(range(32))
-ORIGINAL = random.Random("machine").randbytes(2 * BLOCK_BYTES + 1000)
+ORIGINAL = random.Random("machine").randbytes(2 * IO_BLOCK_BYTES + 1000)
 LENGTH = len(ORIGINAL) + 16
 
-sizes = st.sampled_from([0, 1, 1000, 100_000, BLOCK_BYTES, BLOCK_BYTES + 1, LENGTH, -1])
+sizes = st.sampled_from([0, 1, 1000, 100_000, IO_BLOCK_BYTES, IO_BLOCK_BYTES + 1, LENGTH, -1])
 positions = st.sampled_from(
-    [0, 1, 999, BLOCK_BYTES - 1, BLOCK_BYTES, 2 * BLOCK_BYTES - 1, 2 * BLOCK_BYTES, len(ORIGINAL) - 1]
+    [0, 1, 999, IO_BLOCK_BYTES - 1, IO_BLOCK_BYTES, 2 * IO_BLOCK_BYTES - 1, 2 * IO_BLOCK_BYTES, len(ORIGINAL) - 1]
 )
 
 
@@ -89,9 +89,9 @@ class ReaderMachine(RuleBasedStateMachine):
         """Give a source to be uploaded, perhaps read by a second thread."""
         self.key = ContentKey(suite, KEY, suite.fixed_iv or bytes(12))
         self.source = BrokenSource(ORIGINAL)
-        source = Source(self.source)
-        segment = Segment(Ghash(self.key), is_whole=True)
-        declared = Declared(source.length)
+        source = PlaintextSource(self.source)
+        segment = KeystreamSegment(Ghash(self.key), is_whole=True)
+        declared = PlaintextClaims(source.length)
         self.reader = EncryptingReader(source, segment, declared, ahead=ahead)
         self.wire = Wire()
         self.failure: Exception | None = None
@@ -136,7 +136,7 @@ class ReaderMachine(RuleBasedStateMachine):
         """Go anywhere."""
         assert self.reader.seek(position) == position
 
-    @rule(distance=st.sampled_from([-LENGTH, -BLOCK_BYTES, -1, 1, BLOCK_BYTES]))
+    @rule(distance=st.sampled_from([-LENGTH, -IO_BLOCK_BYTES, -1, 1, IO_BLOCK_BYTES]))
     def seek_from_here(self, distance: int) -> None:
         """Go back, or on, from the current position."""
         position = self.reader.tell()

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.properties import reproducible
 
-from s3_encryption._body.digests import Declared, combined_crc32, take_declared
-from s3_encryption._body.plaintext import BLOCK_BYTES, SMALL_BODY_BYTES, Source, check_length
+from s3_encryption._body.digests import PlaintextClaims, combined_crc32, take_claims
+from s3_encryption._body.plaintext import IO_BLOCK_BYTES, SMALL_BODY_BYTES, PlaintextSource, check_length
 from s3_encryption.exceptions import (
     BodyMismatchError,
     ConfigurationError,
@@ -108,7 +108,7 @@ def closed(body: Any) -> None:
 def test_source_yields_the_body_from_where_it_was_given(tmp_path: Path, kind: str) -> None:
     """A body is what is left of it when it is given (UP-01); its length is known, and it can be read again."""
     body = SEEKABLE[kind](tmp_path)
-    source = Source(body)
+    source = PlaintextSource(body)
     assert source.length == len(DATA)
     for _ in range(3):
         assert b"".join(map(bytes, source.blocks())) == DATA
@@ -120,7 +120,7 @@ def test_source_yields_the_body_from_where_it_was_given(tmp_path: Path, kind: st
 def test_source_that_cannot_be_rewound_has_no_length(tmp_path: Path, kind: str) -> None:
     """What can be read once only, or can't tell its end, is read to its end, whatever made it so."""
     body = READ_ONCE[kind](tmp_path)
-    source = Source(body)
+    source = PlaintextSource(body)
     assert source.length is None
     assert b"".join(map(bytes, source.blocks())) == DATA
     closed(body)
@@ -130,8 +130,8 @@ def test_source_that_cannot_be_rewound_has_no_length(tmp_path: Path, kind: str) 
 def test_blocks_are_full_however_short_the_reads(tmp_path: Path, kind: str) -> None:
     """Every block but the last has the same size, because the guard compares block by block."""
     body = {**SEEKABLE, **READ_ONCE}[kind](tmp_path)
-    lengths = [len(block) for block in Source(body).blocks()]
-    assert set(lengths[:-1]) == {BLOCK_BYTES}
+    lengths = [len(block) for block in PlaintextSource(body).blocks()]
+    assert set(lengths[:-1]) == {IO_BLOCK_BYTES}
     assert sum(lengths) == len(DATA)
     closed(body)
 
@@ -146,12 +146,12 @@ def test_only_true_files_are_read_by_another_thread(tmp_path: Path) -> None:
     path.write_bytes(bytes(5 * 2**20))
     for raw, expected in ((io.FileIO(path), True), (OfItsThread(path), False)):
         with io.BufferedReader(raw) as body:
-            assert Source(body).can_be_read_ahead is expected
+            assert PlaintextSource(body).can_be_read_ahead is expected
 
 
 def test_text_is_read_as_utf8() -> None:
     """A str stands for its UTF-8 bytes, as in boto3."""
-    source = Source("Grüße")
+    source = PlaintextSource("Grüße")
     assert (source.length, list(source.blocks())) == (7, ["Grüße".encode()])
 
 
@@ -160,13 +160,13 @@ def test_position_behind_the_end_is_refused() -> None:
     body = io.BytesIO(b"abc")
     body.seek(10)
     with pytest.raises(ConfigurationError, match="at 10, behind its end at 3"):
-        Source(body)
+        PlaintextSource(body)
 
 
 def test_what_a_source_grows_by_is_not_part_of_it() -> None:
     """The body is what it was when it was given, also in the second pass."""
     body = ChangingSource(DATA, {1: DATA + b"more"})
-    source = Source(body)
+    source = PlaintextSource(body)
     assert b"".join(map(bytes, source.blocks())) == DATA
     source.rewind()
     assert b"".join(map(bytes, source.blocks())) == DATA
@@ -179,7 +179,7 @@ NO_BODIES = [None, 5, 1.5, [b"a"], iter([b"a"]), memoryview(b"abc"), {"a": b"b"}
 def test_body_that_boto3_does_not_take_is_refused(body: Any) -> None:
     """The type is named (UP-02)."""
     with pytest.raises(ConfigurationTypeError, match=type(body).__name__):
-        Source(body)
+        PlaintextSource(body)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_body_that_boto3_does_not_take_is_refused(body: Any) -> None:
 def test_text_stream_is_refused(body: Any) -> None:
     """The message says how a file is to be opened, also for an empty one (UP-02)."""
     with pytest.raises(ConfigurationTypeError, match="'rb'"):
-        Source(body)
+        PlaintextSource(body)
 
 
 @pytest.mark.parametrize(
@@ -200,14 +200,14 @@ def test_text_stream_is_refused(body: Any) -> None:
 def test_read_that_returns_no_bytes_is_refused(before: tuple[bytes, ...], answer: Any) -> None:
     """A body whose reads are no bytes, at once or later, is no body (UP-02)."""
     with pytest.raises(ConfigurationTypeError, match=type(answer).__name__):
-        list(Source(Answers(*before, answer)).blocks())
+        list(PlaintextSource(Answers(*before, answer)).blocks())
 
 
 @pytest.mark.parametrize("view", [bytearray, memoryview])
 def test_read_may_return_any_buffer(view: Callable[[bytearray], Any]) -> None:
     """What a read returns is copied: a source that uses its buffer again does no harm."""
     buffer = bytearray(b"abc")
-    (block,) = Source(Answers(view(buffer))).blocks()
+    (block,) = PlaintextSource(Answers(view(buffer))).blocks()
     buffer[:] = b"xyz"
     assert (type(block), block) == (bytes, b"abc")
 
@@ -215,7 +215,7 @@ def test_read_may_return_any_buffer(view: Callable[[bytearray], Any]) -> None:
 def test_read_that_returns_too_much_is_refused() -> None:
     """More than was asked for would be sent twice, or not at all (UP-02)."""
     with pytest.raises(ConfigurationError, match="more than size") as caught:
-        list(Source(Answers(bytes(BLOCK_BYTES + 1))).blocks())
+        list(PlaintextSource(Answers(bytes(IO_BLOCK_BYTES + 1))).blocks())
     assert type(caught.value) is ConfigurationError
 
 
@@ -228,14 +228,14 @@ SIZES = [0, 1, SMALL_BODY_BYTES // 2, SMALL_BODY_BYTES // 2 + 1, SMALL_BODY_BYTE
 @pytest.mark.parametrize("size", SIZES)
 def test_small_body_is_taken_at_once(size: int, body: Callable[[bytes], Any]) -> None:
     """Up to 1 MiB, a body is held in memory."""
-    assert Source(body(DATA[:size])).take_small() == DATA[:size]
+    assert PlaintextSource(body(DATA[:size])).take_small() == DATA[:size]
 
 
 @pytest.mark.parametrize("body", [io.BytesIO, Unseekable], ids=["seekable", "read-once"])
-@pytest.mark.parametrize("size", [SMALL_BODY_BYTES + 1, SMALL_BODY_BYTES + BLOCK_BYTES, len(DATA)])
+@pytest.mark.parametrize("size", [SMALL_BODY_BYTES + 1, SMALL_BODY_BYTES + IO_BLOCK_BYTES, len(DATA)])
 def test_large_body_is_left_as_it_was(size: int, body: Callable[[bytes], Any]) -> None:
     """What was read to see that a body is large is not lost."""
-    source = Source(body(DATA[:size]))
+    source = PlaintextSource(body(DATA[:size]))
     assert source.take_small() is None
     assert b"".join(map(bytes, source.blocks())) == DATA[:size]
 
@@ -243,7 +243,7 @@ def test_large_body_is_left_as_it_was(size: int, body: Callable[[bytes], Any]) -
 def test_taking_a_small_body_counts_as_transferring() -> None:
     """s3transfer counts what is read after the signal, and a small body is read once, here."""
     body = Signalled(b"abc")
-    Source(body).take_small()
+    PlaintextSource(body).take_small()
     assert body.signals == ["transferring"]
 
 
@@ -253,7 +253,7 @@ def test_taking_a_small_body_counts_as_transferring() -> None:
 def test_signals_reach_the_body() -> None:
     """The two signals are passed on to a body that has them; others need none."""
     body = Signalled()
-    for source in (Source(body), Source(io.BytesIO())):
+    for source in (PlaintextSource(body), PlaintextSource(io.BytesIO())):
         source.signal("signal_transferring")
         source.signal("signal_not_transferring")
     assert body.signals == ["transferring", "not transferring"]
@@ -263,13 +263,13 @@ def test_cancelled_body_raises_without_being_read() -> None:
     """While nothing is to be read yet, the body is asked whether its transfer still goes on."""
     failure = RuntimeError("cancelled")
     with pytest.raises(RuntimeError) as caught:
-        Source(BrokenSource(b"abc", failure)).raise_if_cancelled()
+        PlaintextSource(BrokenSource(b"abc", failure)).raise_if_cancelled()
     assert caught.value is failure
 
 
 def test_asking_for_cancellation_loses_nothing() -> None:
     """A body whose read(0) does return something keeps it."""
-    source = Source(Answers(b"abc", b"", b"def"))
+    source = PlaintextSource(Answers(b"abc", b"", b"def"))
     source.raise_if_cancelled()
     source.raise_if_cancelled()
     assert b"".join(map(bytes, source.blocks())) == b"abcdef"
@@ -293,7 +293,7 @@ DIGESTS: dict[str, Callable[[bytes], str]] = {
 }
 
 
-def check_in_pieces(declared: Declared, body: bytes, size: int) -> None:
+def check_in_pieces(declared: PlaintextClaims, body: bytes, size: int) -> None:
     """Compare a body with a declaration, piece by piece."""
     check = declared.new_check()
     for start in range(0, len(body), size):
@@ -302,10 +302,10 @@ def check_in_pieces(declared: Declared, body: bytes, size: int) -> None:
 
 
 @pytest.mark.parametrize("name", DIGESTS)
-@pytest.mark.parametrize("size", [1000, BLOCK_BYTES, len(DATA)])
+@pytest.mark.parametrize("size", [1000, IO_BLOCK_BYTES, len(DATA)])
 def test_true_digest_passes_in_any_pieces(name: str, size: int) -> None:
     """A body that is what was declared passes (UP-08)."""
-    check_in_pieces(Declared(len(DATA), {name: DIGESTS[name](DATA)}), DATA, size)
+    check_in_pieces(PlaintextClaims(len(DATA), {name: DIGESTS[name](DATA)}), DATA, size)
 
 
 @pytest.mark.parametrize("name", DIGESTS)
@@ -314,14 +314,14 @@ def test_false_digest_is_refused(name: str, change: str) -> None:
     """A body that is not what was declared is refused, and the declaration named (UP-08)."""
     body = {"less": DATA[:-1], "more": DATA + b"x", "other": b"x" + DATA[1:], "nothing": b""}[change]
     with pytest.raises(BodyMismatchError, match=name):
-        check_in_pieces(Declared(None, {name: DIGESTS[name](DATA)}), body, BLOCK_BYTES)
+        check_in_pieces(PlaintextClaims(None, {name: DIGESTS[name](DATA)}), body, IO_BLOCK_BYTES)
 
 
 @pytest.mark.parametrize("length", [0, len(DATA) - 1, len(DATA) + 1])
 def test_false_length_is_refused(length: int) -> None:
     """Both lengths are in the message (UP-07)."""
     with pytest.raises(BodyMismatchError, match=rf"{length} bytes.*{len(DATA)}"):
-        check_in_pieces(Declared(length), DATA, BLOCK_BYTES)
+        check_in_pieces(PlaintextClaims(length), DATA, IO_BLOCK_BYTES)
 
 
 def test_every_digest_is_compared() -> None:
@@ -329,34 +329,34 @@ def test_every_digest_is_compared() -> None:
     for false in DIGESTS:
         digests = {name: digest(DATA if name != false else b"") for name, digest in DIGESTS.items()}
         with pytest.raises(BodyMismatchError, match=false):
-            Declared(None, digests).check_all(DATA)
+            PlaintextClaims(None, digests).check_all(DATA)
 
 
 def test_declarations_are_taken_out_of_the_parameters() -> None:
     """What describes the plaintext does not go on; what asks for a checksum of the ciphertext does (UP-08)."""
     digests = {name: digest(b"hello") for name, digest in DIGESTS.items()}
     params = {"Key": "k", "ContentLength": 5, "ChecksumAlgorithm": "SHA256", **digests}
-    declared = take_declared(params)
+    declared = take_claims(params)
     assert params == {"Key": "k", "ChecksumAlgorithm": "SHA256"}
-    assert declared == Declared(5, digests)
+    assert declared == PlaintextClaims(5, digests)
 
 
 def test_length_of_the_source_is_compared_before_it_is_read() -> None:
     """A declared length that can't be true is refused at once; a source that tells no length is taken at its word."""
     body = ChangingSource(DATA)
     with pytest.raises(BodyMismatchError):
-        check_length(Source(body), Declared(5))
-    check_length(Source(body), Declared(len(DATA)))
-    check_length(Source(Unseekable(DATA)), Declared(5))
+        check_length(PlaintextSource(body), PlaintextClaims(5))
+    check_length(PlaintextSource(body), PlaintextClaims(len(DATA)))
+    check_length(PlaintextSource(Unseekable(DATA)), PlaintextClaims(5))
     assert body.reads == 0
 
 
 def test_mp_08_source_longer_than_gcm_encrypts_is_refused() -> None:
     """The limit of 2^39 - 256 bits is kept, to the byte, before anything is read."""
     longest, too_long = Huge(2**36 - 32), Huge(2**36 - 31)
-    check_length(Source(longest), Declared())
+    check_length(PlaintextSource(longest), PlaintextClaims())
     with pytest.raises(ConfigurationError, match="64 GiB"):
-        check_length(Source(too_long), Declared())
+        check_length(PlaintextSource(too_long), PlaintextClaims())
 
 
 @settings(reproducible, max_examples=100)

@@ -1,4 +1,4 @@
-"""Worker: calls made by a second thread, in order; and what becomes of them where there is none any more."""
+"""BackgroundThread: calls made by a second thread, in order; and what becomes of them where there is none any more."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from s3_encryption import CipherStateError
-from s3_encryption._body.background import Worker
+from s3_encryption._body.background import BackgroundThread
 
 
 def fail() -> None:
@@ -18,7 +18,7 @@ def fail() -> None:
     raise ValueError("so it is")
 
 
-def end_of(worker: Worker) -> Any:
+def end_of(worker: BackgroundThread) -> Any:
     """Return the thread of a worker."""
     assert worker._thread is not None
     return worker._thread
@@ -26,7 +26,7 @@ def end_of(worker: Worker) -> Any:
 
 def test_calls_are_made_in_order_by_another_thread() -> None:
     """Each call starts when the one before it has ended, and results are had in any order."""
-    worker, made = Worker(), list[tuple[int, int]]()
+    worker, made = BackgroundThread(), list[tuple[int, int]]()
     calls = [worker.submit(lambda number=number: made.append((number, threading.get_ident()))) for number in range(50)]
     for call in reversed(calls):
         call.result()
@@ -37,7 +37,7 @@ def test_calls_are_made_in_order_by_another_thread() -> None:
 
 def test_error_comes_to_who_asks_for_the_result() -> None:
     """A call that fails raises its error there, and the next one is made."""
-    worker = Worker()
+    worker = BackgroundThread()
     failed, following = worker.submit(fail), worker.submit(lambda: 5)
     with pytest.raises(ValueError, match="so it is"):
         failed.result()
@@ -46,7 +46,7 @@ def test_error_comes_to_who_asks_for_the_result() -> None:
 
 def test_stopped_worker_makes_no_further_call_and_lets_nobody_wait() -> None:
     """What waits when it is stopped fails; the call that is under way ends; later ones are made at once."""
-    worker, begun, go_on, made = Worker(), threading.Event(), threading.Event(), list[str]()
+    worker, begun, go_on, made = BackgroundThread(), threading.Event(), threading.Event(), list[str]()
 
     def work() -> bool:
         begun.set()
@@ -68,7 +68,7 @@ def test_stopped_worker_makes_no_further_call_and_lets_nobody_wait() -> None:
 
 def test_thread_ends_with_what_it_works_for() -> None:
     """A worker that nobody holds any more needs no garbage collector to go, and its thread goes with it."""
-    worker = Worker()
+    worker = BackgroundThread()
     worker.submit(int).result()
     thread = end_of(worker)
     gc.disable()
@@ -87,7 +87,7 @@ def test_caller_makes_the_calls_where_no_thread_can_start(monkeypatch: pytest.Mo
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    worker = Worker()
+    worker = BackgroundThread()
     assert worker.submit(threading.get_ident).result() == threading.get_ident()
     with pytest.raises(ValueError, match="so it is"):
         worker.submit(fail).result()
@@ -99,7 +99,7 @@ def test_caller_makes_the_calls_where_no_thread_can_start(monkeypatch: pytest.Mo
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_forked_process_is_refused_instead_of_waiting_for_ever() -> None:
     """The thread is not in the child: neither a new call nor a result of an old one is waited for there."""
-    worker = Worker()
+    worker = BackgroundThread()
     call = worker.submit(int)
     call.result()
     child = os.fork()
@@ -117,7 +117,7 @@ def test_forked_process_is_refused_instead_of_waiting_for_ever() -> None:
 
 def test_call_after_the_end_of_all_threads_is_made_at_once() -> None:
     """At the interpreter's end threads end, and later handlers of ``atexit`` may still have work."""
-    worker = Worker()
+    worker = BackgroundThread()
     thread = end_of(worker)
     thread.calls.put(None)  # as at the end
     thread.join(10)

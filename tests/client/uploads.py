@@ -14,7 +14,7 @@ from s3_encryption import CommitmentPolicy
 from s3_encryption._keys.keyrings import AesKeyring
 from s3_encryption._operations.envelope_store import EnvelopeStore
 from s3_encryption._operations.multipart import MultipartUploads
-from s3_encryption._sealer import Engine
+from s3_encryption._sealer import ObjectSealer
 
 from .opened import opened
 from .worlds import AES_KEY, BUCKET, KEY, StrictWorld
@@ -91,8 +91,8 @@ class MemoryS3:
     """
 
     def __init__(self, passes: int = 1, **options: Any) -> None:
-        self.engine = Engine(keyring=AesKeyring(AES_KEY), **options)
-        self.uploads = MultipartUploads(self.engine, EnvelopeStore("metadata", ".instruction"), "CRC32")
+        self.sealer = ObjectSealer(keyring=AesKeyring(AES_KEY), **options)
+        self.uploads = MultipartUploads(self.sealer, EnvelopeStore("metadata", ".instruction"), "CRC32")
         self.passes = passes
         self.before_part: Callable[[int, Any], None] = lambda number, body: None
         # Every body that was read to its end, by part number; and what became of them.

@@ -16,7 +16,7 @@ from support import reference
 from support.core_process import run_core
 from support.reading import finish_at_once, in_pieces, pieces
 
-from s3_encryption._crypto.contexts import MAX_CALL_BYTES, MIN_CALL_BYTES, ContentKey, Filter
+from s3_encryption._crypto.contexts import MAX_CALL_BYTES, MIN_CALL_BYTES, CipherContext, ContentKey
 from s3_encryption._crypto.suites import (
     AES_CBC,
     AES_CBC_PKCS7,
@@ -163,7 +163,7 @@ def test_ctr_from_any_offset_equals_the_slice(suite: AlgorithmSuite) -> None:
     for _ in range(300):
         start = chance.choice([chance.randrange(100), chance.randrange(300_000), 65536, 262144])
         stop = min(300_000, start + chance.choice([0, 1, 15, 16, 17, 1000, 70_000]))
-        decryptor = content_key(suite).ctr_filter(start)
+        decryptor = content_key(suite).ctr_context(start)
         assert in_pieces(decryptor, body[start:stop], 4096) == DATA[start:stop]
 
 
@@ -172,13 +172,13 @@ def test_ctr_counter_wraps_around_128_bits() -> None:
     key = ContentKey(AES_CTR, KEY, b"\xff" * 16)
     keystream = AES.new(KEY, AES.MODE_ECB).encrypt(b"\xff" * 16 + bytes(16) + bytes(15) + b"\x01")
     assert finish_at_once(key.decryptor(), bytes(48)) == keystream
-    assert in_pieces(key.ctr_filter(20), bytes(28), 28) == keystream[20:]
+    assert in_pieces(key.ctr_context(20), bytes(28), 28) == keystream[20:]
 
 
 # --- the limit of GCM -------------------------------------------------------------------------------------------------
 
 
-def at_input_bytes(filter: Filter, count: int) -> Filter:
+def at_input_bytes(filter: CipherContext, count: int) -> CipherContext:
     """Return a filter that believes that it has taken in so many bytes."""
     filter._input_bytes = count  # type: ignore[attr-defined]
     return filter
@@ -209,16 +209,16 @@ def test_gcm_decryption_stops_at_its_limit(suite: AlgorithmSuite) -> None:
 def test_rg_11_gcm_range_stops_at_its_limit(suite: AlgorithmSuite) -> None:
     """RG-11: the counter of a range never wraps: the last block is exact, and a byte behind it is refused."""
     last_block = AES.new(KEY, AES.MODE_ECB).encrypt(content_key(suite).iv + b"\xff" * 4)
-    assert in_pieces(content_key(suite).ctr_filter(2**36 - 32 - 16), bytes(16), 16) == last_block
+    assert in_pieces(content_key(suite).ctr_context(2**36 - 32 - 16), bytes(16), 16) == last_block
     with pytest.raises(DecryptionError):
-        content_key(suite).ctr_filter(2**36 - 32 - 16).update(bytes(17))
+        content_key(suite).ctr_context(2**36 - 32 - 16).update(bytes(17))
 
 
 @gcm_suites
 def test_rg_11_gcm_range_may_be_the_last_byte(suite: AlgorithmSuite) -> None:
     """RG-11: the very last byte that GCM encrypts can be read by itself."""
     last_block = AES.new(KEY, AES.MODE_ECB).encrypt(content_key(suite).iv + b"\xff" * 4)
-    assert in_pieces(content_key(suite).ctr_filter(2**36 - 32 - 1), bytes(1), 16) == last_block[-1:]
+    assert in_pieces(content_key(suite).ctr_context(2**36 - 32 - 1), bytes(1), 16) == last_block[-1:]
 
 
 @gcm_suites
@@ -226,7 +226,7 @@ def test_rg_11_gcm_range_may_be_the_last_byte(suite: AlgorithmSuite) -> None:
 def test_rg_11_gcm_range_outside_its_limit_is_refused(suite: AlgorithmSuite, offset: int) -> None:
     """RG-11: no filter is made for an offset at which no genuine object has plaintext."""
     with pytest.raises(DecryptionError):
-        content_key(suite).ctr_filter(offset)
+        content_key(suite).ctr_context(offset)
 
 
 def test_gcm_limit_is_that_of_the_standard() -> None:
@@ -253,7 +253,7 @@ def test_nothing_is_written_before_the_end(suite: AlgorithmSuite) -> None:
     body = encrypted(suite, DATA[: 2**18])
     output = bytearray(len(body))
     decryptor = content_key(suite).decryptor()
-    assert decryptor.ready(len(body)) == decryptor.update_into(body, memoryview(output)) == 0
+    assert decryptor.output_size(len(body)) == decryptor.update_into(body, memoryview(output)) == 0
     assert not any(output)
 
 
@@ -284,7 +284,7 @@ def test_cbc_body_of_another_length_than_noted_is_refused(noted: int) -> None:
 # --- single use -------------------------------------------------------------------------------------------------------
 
 
-def filters(suite: AlgorithmSuite) -> list[Filter]:
+def filters(suite: AlgorithmSuite) -> list[CipherContext]:
     """Return one of each filter that a content key of the suite can make."""
     key = content_key(suite)
     made = [key.decryptor(), key.decryptor(release_unverified=True)]
@@ -292,7 +292,7 @@ def filters(suite: AlgorithmSuite) -> list[Filter]:
         made.append(key.encryptor())
     if suite.mode == "CBC":
         return [*made, *(key.cbc_range_decryptor(key.iv, last=last) for last in (False, True))]
-    return [*made, key.ctr_filter(5)]
+    return [*made, key.ctr_context(5)]
 
 
 def every_filter() -> list[Any]:
@@ -306,7 +306,7 @@ def every_filter() -> list[Any]:
 
 @pytest.mark.parametrize("filter", every_filter())
 @pytest.mark.parametrize("misuse", [lambda f: f.update(b"more"), lambda f: f.update(b""), lambda f: f.finalize()])
-def test_filter_is_used_once(filter: Filter, misuse: Callable[[Filter], bytes]) -> None:
+def test_filter_is_used_once(filter: CipherContext, misuse: Callable[[CipherContext], bytes]) -> None:
     """After its end a filter refuses everything, and goes on refusing."""
     fresh = copy_of(filter)
     finish(fresh)
@@ -315,15 +315,15 @@ def test_filter_is_used_once(filter: Filter, misuse: Callable[[Filter], bytes]) 
             misuse(fresh)
 
 
-def copy_of(filter: Filter) -> Filter:
+def copy_of(filter: CipherContext) -> CipherContext:
     """Return a new filter of the same sort; parameters are shared by tests, and filters are for single use."""
     candidates = (new for suite in SUITES for new in filters(suite))
     return next(new for new in candidates if type(new) is type(filter))
 
 
-def finish(filter: Filter) -> None:
+def finish(filter: CipherContext) -> None:
     """Bring a filter to its end, be it a good or a bad one for the filter's own cipher."""
-    body = {"_GcmDecryptor": encrypted(AES_GCM, b""), "OnePiece": encrypted(AES_GCM, b"")}
+    body = {"_GcmDecryptor": encrypted(AES_GCM, b""), "VerifyFirst": encrypted(AES_GCM, b"")}
     filter.update(body.get(type(filter).__name__, encrypted(AES_CBC, b"")))
     filter.finalize()
 
@@ -485,7 +485,7 @@ def test_co_04_filter_refuses_use_in_a_forked_process(suite: AlgorithmSuite) -> 
 
 @pytest.mark.parametrize("filter", every_filter())
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
-def test_lk_07_filter_refuses_to_be_copied(filter: Filter, duplicate: Callable[[object], object]) -> None:
+def test_lk_07_filter_refuses_to_be_copied(filter: CipherContext, duplicate: Callable[[object], object]) -> None:
     """LK-07: neither copies nor pickles of a cipher's state can be made: they would share or carry away a key."""
     with pytest.raises(TypeError, match="can't be pickled or copied"):
         duplicate(filter)

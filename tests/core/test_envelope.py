@@ -38,7 +38,7 @@ from s3_encryption._envelope.formats import (
     is_complete,
     may_have_instruction_file,
     merge,
-    new_texts,
+    optional_fields_for,
     parse,
     split,
     without_envelope,
@@ -485,7 +485,7 @@ def test_description_that_looks_like_an_encoded_word_survives(kind: str, word: s
     """What this library writes it reads again, also where a text happens to look like a mail header's encoded word."""
     description = {"note": word, word: "note"}
     wrapped = WrappedDataKey(b"x" * 60, kind, GCM, description)
-    texts = new_texts(FORMATS["V2"], wrapped, AES_GCM)
+    texts = optional_fields_for(FORMATS["V2"], wrapped, AES_GCM)
     assert parse(emit(Envelope("V2", AES_GCM, wrapped, bytes(12), texts=texts))).wrapped.description == description
 
 

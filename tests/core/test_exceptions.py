@@ -15,8 +15,8 @@ from s3_encryption.exceptions import (
     PolicyError,
     S3EncryptionClientError,
     S3EncryptionClientSecurityError,
-    shown,
-    uniformly,
+    as_decryption_error,
+    quoted,
 )
 
 ERRORS = [
@@ -57,7 +57,7 @@ def test_error_names_the_object() -> None:
     """Bucket and key are told, in attributes and in the text; the first note wins, and without one there is none."""
     error = PolicyError("Refused.")
     assert str(error) == "Refused."
-    assert error.at("bucket", "key").at("other", "other") is error
+    assert error.about("bucket", "key").about("other", "other") is error
     assert (error.bucket, error.key) == ("bucket", "key")
     assert str(error) == "Refused. [bucket 'bucket', key 'key']"
 
@@ -65,7 +65,7 @@ def test_error_names_the_object() -> None:
 @pytest.mark.parametrize(("bucket", "key"), [(None, "key"), (5, "key"), (b"bucket", None)])
 def test_error_without_a_bucket_names_nothing(bucket: object, key: object) -> None:
     """What is no text can't be a bucket: the parameters were wrong, which another error says."""
-    assert str(PolicyError("Refused.").at(bucket, key)) == "Refused."
+    assert str(PolicyError("Refused.").about(bucket, key)) == "Refused."
 
 
 @pytest.mark.parametrize(
@@ -73,12 +73,12 @@ def test_error_without_a_bucket_names_nothing(bucket: object, key: object) -> No
 )
 def test_error_can_be_pickled(error: S3EncryptionClientError) -> None:
     """Errors pass from worker processes to their parent, with the object that they are about."""
-    passed = pickle.loads(pickle.dumps(error.at("bucket", "key")))  # noqa: S301
+    passed = pickle.loads(pickle.dumps(error.about("bucket", "key")))  # noqa: S301
     assert (type(passed), str(passed), passed.bucket, passed.key) == (type(error), str(error), "bucket", "key")
 
 
 @pytest.mark.parametrize(
-    ("text", "quoted"),
+    ("text", "escaped"),
     [
         ("AES/GCM", "'AES/GCM'"),
         ("a\nb\x1b[31m", "'a\\nb\\x1b[31m'"),
@@ -87,16 +87,16 @@ def test_error_can_be_pickled(error: S3EncryptionClientError) -> None:
         (None, "'None'"),
     ],
 )
-def test_foreign_text_is_escaped(text: object, quoted: str) -> None:
+def test_foreign_text_is_escaped(text: object, escaped: str) -> None:
     """Text from outside can't break a line of a log, colour a terminal or turn the reading direction."""
-    assert shown(text) == quoted
+    assert quoted(text) == escaped
 
 
 @pytest.mark.parametrize("text", ["x" * 10**6, "\u20ac" * 10**6, "\n" * 300])
 def test_foreign_text_is_cut(text: str) -> None:
     """However long it is, it takes a bounded place in a message."""
-    assert len(shown(text)) <= 210
-    assert shown(text).endswith("...'")
+    assert len(quoted(text)) <= 210
+    assert quoted(text).endswith("...'")
 
 
 def test_cryptographic_failure_loses_its_cause() -> None:
@@ -106,8 +106,8 @@ def test_cryptographic_failure_loses_its_cause() -> None:
         raise ValueError("why it failed")
 
     with pytest.raises(DecryptionError) as caught:
-        uniformly(fail)
+        as_decryption_error(fail)
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
     with pytest.raises(ZeroDivisionError):
-        uniformly(lambda: 1 // 0)
-    assert uniformly(lambda: 5) == 5
+        as_decryption_error(lambda: 1 // 0)
+    assert as_decryption_error(lambda: 5) == 5

@@ -10,7 +10,7 @@ import pytest
 from support.encoder import V2_AES, Encoder, to_base64
 from support.known_answers import cavp, pyca_text, wycheproof
 
-from s3_encryption._crypto.contexts import ContentKey, Filter
+from s3_encryption._crypto.contexts import CipherContext, ContentKey
 from s3_encryption._crypto.suites import AES_CBC, AES_CTR, AES_GCM
 from s3_encryption._crypto.wrap_gcm import MAX_BLOCKS, ShortGcm
 from s3_encryption._envelope.formats import parse
@@ -70,7 +70,7 @@ def test_gcm_files_hold_the_expected_numbers() -> None:
     assert all(refused[name] > 80 for name in ("wycheproof", "gcmDecrypt128", "gcmDecrypt192", "gcmDecrypt256"))
 
 
-def in_random_pieces(filter: Filter, data: bytes, chance: random.Random) -> bytes:
+def in_random_pieces(filter: CipherContext, data: bytes, chance: random.Random) -> bytes:
     """Return what a filter makes of data in pieces of random lengths."""
     output = []
     while data:
@@ -177,7 +177,7 @@ def test_ctr_gives_the_published_answers(bits: int) -> None:
         key, iv, ciphertext, plaintext = (bytes.fromhex(record[n]) for n in ("key", "iv", "ciphertext", "plaintext"))
         content_key = ContentKey(AES_CTR, key, iv)
         for offset in range(len(plaintext)):
-            decryptor = content_key.ctr_filter(offset)
+            decryptor = content_key.ctr_context(offset)
             assert decryptor.update(ciphertext[offset:]) + decryptor.finalize() == plaintext[offset:]
         whole = content_key.decryptor()
         assert whole.update(ciphertext) + whole.finalize() == plaintext

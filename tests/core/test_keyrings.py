@@ -28,7 +28,7 @@ from s3_encryption._keys.keyrings import (
     check_keyring,
 )
 from s3_encryption._keys.wrap_algorithms import WRAP_ALGORITHMS, names_for
-from s3_encryption._sealer import Engine
+from s3_encryption._sealer import ObjectSealer
 from s3_encryption.exceptions import (
     ConfigurationError,
     ConfigurationTypeError,
@@ -553,11 +553,11 @@ def test_keyring_of_two_methods_is_a_keyring() -> None:
 
 
 def test_keyring_of_two_methods_writes_and_reads() -> None:
-    """An engine with it seals objects and opens them again, alone and in a MultiKeyring."""
+    """An sealer with it seals objects and opens them again, alone and in a MultiKeyring."""
     keyring = TwoMethods()
-    sealed = Engine(keyring=keyring).seal()
+    sealed = ObjectSealer(keyring=keyring).seal()
     for reader in (keyring, MultiKeyring(AesKeyring(AES_KEY), keyring)):
-        opened = Engine(keyring=reader).open(sealed.envelope)
+        opened = ObjectSealer(keyring=reader).open(sealed.envelope)
         assert (opened.suite, opened.key, opened.iv) == (
             sealed.content_key.suite,
             sealed.content_key.key,
@@ -635,11 +635,11 @@ def test_nothing_secret_is_logged_or_raised(
     encoder = Encoder()
     plaintext, data_key = encoder.random_bytes(20), encoder.random_bytes(32)
     stored = encoder.write(kind, plaintext, data_key=data_key)
-    engine = Engine(keyring=encoder.keyring(kind), **kind.switches)
+    sealer = ObjectSealer(keyring=encoder.keyring(kind), **kind.switches)
     with caplog.at_level(logging.DEBUG):
-        assert read(engine, stored) == plaintext
+        assert read(sealer, stored) == plaintext
         with pytest.raises(DecryptionError) as caught:
-            read(engine, Stored(stored.metadata, stored.body[:-1]))
+            read(sealer, Stored(stored.metadata, stored.body[:-1]))
     printed = "".join(traceback.format_exception(caught.value))
     text = caplog.text + printed + repr(caught.value) + "".join(capsys.readouterr())
     for secret in (data_key, plaintext, *SECRETS.values()):

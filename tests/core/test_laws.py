@@ -16,7 +16,7 @@ from support.encoder import AES_KEY, GCM_KINDS, RSA_KEY, Encoder, Kind, to_base6
 from support.fake_kms import KMS_KEY_ARN, FakeKms, FakeKmsError
 from support.reading import finish_at_once, read
 
-from s3_encryption._crypto.contexts import ContentKey, Filter
+from s3_encryption._crypto.contexts import CipherContext, ContentKey
 from s3_encryption._crypto.suites import (
     AES_CBC,
     AES_CBC_PKCS7,
@@ -34,13 +34,13 @@ from s3_encryption._envelope.formats import (
     Envelope,
     emit,
     merge,
-    new_texts,
+    optional_fields_for,
     parse,
     split,
 )
 from s3_encryption._keys.keyrings import KmsKeyring, WrappedDataKey
 from s3_encryption._keys.wrap_algorithms import WRAP_ALGORITHMS, load_aes_key, unwrap_data_key, wrap_data_key
-from s3_encryption._sealer import Engine
+from s3_encryption._sealer import ObjectSealer
 from s3_encryption.exceptions import (
     DecryptionError,
     NotEncryptedError,
@@ -82,7 +82,7 @@ def content_key(suite: AlgorithmSuite, seed: int) -> ContentKey:
     return ContentKey(suite, chance.randbytes(32), suite.fixed_iv or chance.randbytes(suite.iv_bytes))
 
 
-def through(filter: Filter, data: bytes, lengths: list[int]) -> bytes:
+def through(filter: CipherContext, data: bytes, lengths: list[int]) -> bytes:
     """Return what a filter makes of data that is cut to these lengths, over and over."""
     output, position = [], 0
     sizes = cycle([*lengths, max(1, len(data) // 7)])
@@ -132,10 +132,10 @@ def test_kv_05_range_of_a_body_decrypts_to_the_slice(
 ) -> None:
     """KV-05: law: decrypting a slice of the ciphertext gives that slice of the plaintext."""
     plaintext, key = content(length, seed), content_key(suite, seed)
-    body = through(key.ctr_filter(0), plaintext, [length]) if suite is AES_CTR else key.encrypt(plaintext)
+    body = through(key.ctr_context(0), plaintext, [length]) if suite is AES_CTR else key.encrypt(plaintext)
     start = data.draw(st.integers(0, length))
     stop = data.draw(st.integers(start, length))
-    assert through(key.ctr_filter(start), body[start:stop], [1000]) == plaintext[start:stop]
+    assert through(key.ctr_context(start), body[start:stop], [1000]) == plaintext[start:stop]
 
 
 # --- envelopes --------------------------------------------------------------------------------------------------------
@@ -165,7 +165,9 @@ def envelopes(draw: st.DrawFn) -> Envelope:
     commitment = draw(st.binary(min_size=28, max_size=28)) if suite.committing else b""
     noted = draw(noted_lengths)
     optional = {} if noted is None else {"x-amz-unencrypted-content-length": noted}
-    return Envelope(format.name, suite, wrapped, iv, commitment, {**new_texts(format, wrapped, suite), **optional})
+    return Envelope(
+        format.name, suite, wrapped, iv, commitment, {**optional_fields_for(format, wrapped, suite), **optional}
+    )
 
 
 @law(150)
@@ -303,11 +305,11 @@ def test_sealed_object_can_be_opened_with_its_context(
     policy: CommitmentPolicy, context: dict[str, str], plaintext: bytes
 ) -> None:
     """Law: what was written with a context is read with the same one, through metadata and through a file."""
-    engine = Engine(keyring=KmsKeyring(FakeKms(), KMS_KEY_ARN), commitment_policy=policy)
-    sealed = engine.seal(context)
+    sealer = ObjectSealer(keyring=KmsKeyring(FakeKms(), KMS_KEY_ARN), commitment_policy=policy)
+    sealed = sealer.seal(context)
     body = sealed.content_key.encrypt(plaintext)
     for envelope in (parse(emit(sealed.envelope)), merge(*split(sealed.envelope))):
-        assert finish_at_once(engine.open(envelope, context).decryptor(), body) == plaintext
+        assert finish_at_once(sealer.open(envelope, context).decryptor(), body) == plaintext
 
 
 UNBOUND = frozenset({("aes", "x-amz-matdesc"), ("rsa", "x-amz-matdesc"), ("aes", "x-amz-m"), ("rsa", "x-amz-m")})
@@ -329,11 +331,11 @@ def test_changed_character_of_an_envelope_never_gives_other_plaintext(kind: Kind
     position = data.draw(st.integers(0, len(text) - 1))
     character = data.draw(st.characters(min_codepoint=32, max_codepoint=126).filter(lambda c: c != text[position]))
     changed = stored.changed(field, text[:position] + character + text[position + 1 :])
-    engine = Engine(keyring=encoder.keyring(kind), **LEGACY)
+    sealer = ObjectSealer(keyring=encoder.keyring(kind), **LEGACY)
     caller = context if kind.key_type == "kms" else None
-    assert read(engine, stored, caller) == b"plaintext"
+    assert read(sealer, stored, caller) == b"plaintext"
     try:
-        plaintext = read(engine, changed, caller)
+        plaintext = read(sealer, changed, caller)
     except (S3EncryptionClientError, FakeKmsError):
         return
     assert (kind.key_type, field) in UNBOUND
@@ -350,4 +352,4 @@ def test_changed_byte_of_an_envelope_never_gives_plaintext(kind: Kind, data: st.
     value = bytearray(stored.decoded(field))
     value[data.draw(st.integers(0, len(value) - 1))] ^= data.draw(st.integers(1, 255))
     with pytest.raises((S3EncryptionClientSecurityError, FakeKmsError)):
-        read(Engine(keyring=encoder.keyring(kind), **LEGACY), stored.changed(field, to_base64(bytes(value))))
+        read(ObjectSealer(keyring=encoder.keyring(kind), **LEGACY), stored.changed(field, to_base64(bytes(value))))

@@ -1,4 +1,4 @@
-"""PartsDecryptor: parts in any order are one AES-GCM object, and what is not that object is refused."""
+"""OutOfOrderDecryptor: parts in any order are one AES-GCM object, and what is not that object is refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support.content_keys import body_of, content_key
 from support.properties import reproducible
 
 from s3_encryption._crypto.contexts import Buffer
-from s3_encryption._crypto.out_of_order import PartsDecryptor
+from s3_encryption._crypto.out_of_order import OutOfOrderDecryptor
 from s3_encryption._crypto.suites import AES_GCM, AES_GCM_COMMITTING, AlgorithmSuite
 from s3_encryption.exceptions import DecryptionError
 
@@ -42,12 +42,12 @@ class Collected:
         self.written += len(plaintext)
 
 
-def decryptor(body: bytes, write: Callable[[int, Buffer], object] | None = None) -> PartsDecryptor:
+def decryptor(body: bytes, write: Callable[[int, Buffer], object] | None = None) -> OutOfOrderDecryptor:
     """Return a decryptor of a body in parts of the usual size."""
-    return PartsDecryptor(content_key(), len(body), PART_BYTES, write)
+    return OutOfOrderDecryptor(content_key(), len(body), PART_BYTES, write)
 
 
-def fed(parts: PartsDecryptor, body: bytes) -> PartsDecryptor:
+def fed(parts: OutOfOrderDecryptor, body: bytes) -> OutOfOrderDecryptor:
     """Return a decryptor that has got all of a body."""
     for start in range(0, len(body), PART_BYTES):
         parts.update(start, body[start : start + PART_BYTES])
@@ -65,7 +65,7 @@ def test_parts_in_any_order_are_one_decryption(data: st.DataObject) -> None:
     chance = random.Random(data.draw(st.integers(0, 2**32)))
     plaintext = DATA[:length]
     body, collected = body_of(plaintext, suite), Collected(length)
-    parts = PartsDecryptor(content_key(suite), len(body), part_bytes, collected)
+    parts = OutOfOrderDecryptor(content_key(suite), len(body), part_bytes, collected)
     waiting = {start: pieces_of_part(body, start, part_bytes, piece_bytes) for start in range(0, len(body), part_bytes)}
     while waiting:
         start = chance.choice(list(waiting))
@@ -89,7 +89,7 @@ def pieces_of_part(body: bytes, start: int, part_bytes: int, size: int) -> Itera
 def test_every_byte_is_written_once_if_nothing_comes_again(suite: AlgorithmSuite) -> None:
     """Nothing is decrypted twice, and the tag is not taken for content."""
     body, collected = body_of(DATA, suite), Collected(len(DATA))
-    parts = PartsDecryptor(content_key(suite), len(body), PART_BYTES, collected)
+    parts = OutOfOrderDecryptor(content_key(suite), len(body), PART_BYTES, collected)
     fed(parts, body).verify()
     assert (bytes(collected.data), collected.written) == (DATA, len(DATA))
 
@@ -167,4 +167,4 @@ def test_piece_that_does_not_follow_is_refused(first: int, offset: int, size: in
 def test_body_too_short_for_a_tag_is_refused(length: int) -> None:
     """It can't be an object of this format."""
     with pytest.raises(DecryptionError):
-        PartsDecryptor(content_key(), length, PART_BYTES)
+        OutOfOrderDecryptor(content_key(), length, PART_BYTES)

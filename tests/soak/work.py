@@ -54,7 +54,7 @@ class Unseekable:
         return self._file.read(size)
 
 
-class Worker:
+class BackgroundThread:
     """One thread's work.
 
     Args:

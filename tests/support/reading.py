@@ -1,41 +1,41 @@
-"""Reads stored objects through the core alone: envelope, engine, content cipher."""
+"""Reads stored objects through the core alone: envelope, sealer, content cipher."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from s3_encryption._crypto.contexts import Buffer, Filter
+from s3_encryption._crypto.contexts import Buffer, CipherContext
 from s3_encryption._envelope.formats import Envelope, merge, parse
-from s3_encryption._sealer import Engine
+from s3_encryption._sealer import ObjectSealer
 
 from .encoder import Stored
 
 
-def read(engine: Engine, stored: Stored, encryption_context: Mapping[str, str] | None = None) -> bytes:
+def read(sealer: ObjectSealer, stored: Stored, encryption_context: Mapping[str, str] | None = None) -> bytes:
     """Return the plaintext of an object; nothing of it may come out before all of it was verified."""
-    return read_body(engine, parse(stored.metadata), stored.body, encryption_context)
+    return read_body(sealer, parse(stored.metadata), stored.body, encryption_context)
 
 
 def read_with_file(
-    engine: Engine,
+    sealer: ObjectSealer,
     metadata: Mapping[str, str],
     file: bytes,
     body: bytes,
     encryption_context: Mapping[str, str] | None = None,
 ) -> bytes:
     """Return the plaintext of an object with an instruction file."""
-    return read_body(engine, merge(metadata, file), body, encryption_context)
+    return read_body(sealer, merge(metadata, file), body, encryption_context)
 
 
 def read_body(
-    engine: Engine, envelope: Envelope, body: bytes, encryption_context: Mapping[str, str] | None = None
+    sealer: ObjectSealer, envelope: Envelope, body: bytes, encryption_context: Mapping[str, str] | None = None
 ) -> bytes:
     """Return the plaintext of a body whose envelope is known."""
-    content_key = engine.open(envelope, encryption_context)
+    content_key = sealer.open(envelope, encryption_context)
     return finish_at_once(content_key.decryptor(plaintext_length=envelope.plaintext_length), body)
 
 
-def finish_at_once(decryptor: Filter, body: Buffer) -> bytes:
+def finish_at_once(decryptor: CipherContext, body: Buffer) -> bytes:
     """Return what a decryptor makes of a body; nothing may come out before the end."""
     assert decryptor.update(body) == b""
     return decryptor.finalize()
@@ -46,6 +46,6 @@ def pieces(data: bytes, step: int) -> Iterator[bytes]:
     return (data[i : i + step] for i in range(0, len(data), step))
 
 
-def in_pieces(filter: Filter, data: bytes, step: int) -> bytes:
+def in_pieces(filter: CipherContext, data: bytes, step: int) -> bytes:
     """Return what a filter makes of data that arrives piece by piece."""
     return b"".join([*map(filter.update, pieces(data, step)), filter.finalize()])
