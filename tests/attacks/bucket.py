@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from client.worlds import KEY, StrictWorld
 from support.encoder import ALL_KINDS, V1_AES, V2_AES, V2_AES_CBC, V3_AES, V3_KMS, Encoder, Kind, Stored, to_base64
 from support.strict_s3 import StoredObject
+from support.worlds import KEY, StrictWorld
 
 from s3_encryption._crypto.suites import CommitmentPolicy
 from s3_encryption.exceptions import DecryptionError, S3EncryptionClientSecurityError

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from client.conftest import (
+from support import in_memory
+from support.fixtures import (
     _no_waiting,
     kms,
     kms_key_id,
@@ -17,9 +18,8 @@ from client.conftest import (
     s3_over_tls,
     strict_world,
 )
-from client.worlds import StrictWorld, served_by
-from support import in_memory
 from support.strict_s3 import StrictS3
+from support.worlds import StrictWorld, served_by
 
 from .bucket import Bucket
 from .witness import Witness

@@ -9,9 +9,9 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from client.worlds import BUCKET, KEY
 from support.encoder import V2_AES_CBC, V3_AES, Encoder, Kind, Stored
 from support.scripted_server import CLOSE, Headers, Script, ScriptedServer, Wire, http
+from support.worlds import BUCKET, KEY
 
 from s3_encryption import S3EncryptionClient
 

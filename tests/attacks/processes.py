@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from botocore.config import Config
-from client.worlds import AES_KEY
 from support.encoder import V2_AES
+from support.worlds import AES_KEY
 
 from s3_encryption import S3EncryptionClient
 

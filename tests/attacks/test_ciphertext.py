@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable
 
 import pytest
-from client.reading import MODES, RELEASES, VERIFIED_MODES, Sink
 from support.encoder import V2_AES, V2_GCM_KINDS, V3_AES, Encoder, Kind, Stored
 from support.reading import finish_at_once
+from support.ways_to_read import MODES, RELEASES, VERIFIED_MODES, Sink
 
 from s3_encryption._envelope.formats import parse
 from s3_encryption._sealer import ObjectSealer

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from client.worlds import StrictWorld
 from support import child_process
 from support.encoder import V2_KMS, V3_KMS
+from support.worlds import StrictWorld
 
 from .bucket import Bucket
 from .witness import MARKER

@@ -10,8 +10,8 @@ from typing import Any
 
 import boto3
 import pytest
-from client.worlds import AES_KEY, StrictWorld
 from support.encoder import V1_AES, V2_AES, V2_AES_CBC, V3_AES, Kind
+from support.worlds import AES_KEY, StrictWorld
 
 import s3_encryption
 from s3_encryption import CommitmentPolicy, S3EncryptionClient
@@ -85,7 +85,7 @@ def test_cf_04_options_can_not_be_changed_afterwards(bucket: Bucket) -> None:
     """What decides on reading and writing is frozen; so is what it consists of."""
     client = bucket.client(V2_AES)
     handlers = client._handlers
-    frozen: list[Any] = [handlers, handlers.reader, handlers.reader.engine, handlers.reader.options, handlers.writer]
+    frozen: list[Any] = [handlers, handlers.reader, handlers.reader.sealer, handlers.reader.options, handlers.writer]
     for thing in [*frozen, handlers.reader.envelopes]:
         for field in dataclasses.fields(thing):
             with pytest.raises(dataclasses.FrozenInstanceError):

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
-from client.sources import BrokenSource
 from support.encoder import V1_AES, V2_AES, V3_AES, V3_KMS
 from support.fake_kms import KMS_KEY_ARN
+from support.sources import BrokenSource
 
 import s3_encryption
 from s3_encryption import DecryptionError, KmsKeyring, S3EncryptionClient, S3EncryptionClientError, exceptions

@@ -14,9 +14,9 @@ from botocore.exceptions import (
     ReadTimeoutError,
     ResponseStreamingError,
 )
-from client.reading import MODES, RELEASES, VERIFIED_MODES, Sink
 from support.encoder import V2_AES_CBC, V3_AES, Kind
 from support.scripted_server import CLOSE, Headers, Script, ScriptedServer, Wire, http, in_pieces, keeping_open, saying
+from support.ways_to_read import MODES, RELEASES, VERIFIED_MODES, Sink
 
 from s3_encryption.exceptions import InvalidEnvelopeError, S3EncryptionClientError
 

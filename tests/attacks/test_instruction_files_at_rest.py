@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from client.worlds import KEY, World
 from support.encoder import V1_AES, V2_AES, V2_KMS, V3_AES, V3_KMS, Kind, Stored, instruction_file
 from support.servers import ENDLESS, refusal
+from support.worlds import KEY, World
 
 from s3_encryption import CommitmentPolicy
 from s3_encryption.exceptions import (

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from client.worlds import StrictWorld
 from support import child_process
 from support.encoder import V2_AES
 from support.scripted_server import CLOSE, ScriptedServer, Wire, http
+from support.worlds import StrictWorld
 
 from s3_encryption import CommitmentPolicy
 

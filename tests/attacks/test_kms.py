@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from boto3.exceptions import RetriesExceededError, S3UploadFailedError
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
-from client.worlds import KEY
 from s3transfer.exceptions import RetriesExceededError as S3TransferRetriesExceededError
 from support.encoder import V2_KMS, V3_KMS, Kind
 from support.fake_kms import KMS_KEY_ARN, OTHER_KMS_KEY_ARN, FakeKms, FakeKmsError
+from support.worlds import KEY
 
 from s3_encryption import KmsKeyring
 from s3_encryption.exceptions import (

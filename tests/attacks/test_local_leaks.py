@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from client.worlds import StrictWorld
 from support import child_process
 from support.encoder import V2_AES, V3_AES, Kind
 from support.secret_search import showing
+from support.worlds import StrictWorld
 
 from s3_encryption import S3EncryptionClient
 from s3_encryption._crypto.contexts import ContentKey

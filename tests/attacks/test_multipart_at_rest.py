@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from client.reading import MODES, VERIFIED_MODES
-from client.sources import Huge
-from client.worlds import KEY
 from support.encoder import V2_AES, V3_AES, Kind, Stored
+from support.sources import Huge
+from support.ways_to_read import MODES, VERIFIED_MODES
+from support.worlds import KEY
 
 from s3_encryption.exceptions import ConfigurationError, DecryptionError, UnsupportedOperationError
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from client.reading import MODES, VERIFIED_MODES
 from Crypto.Cipher import AES
 from Crypto.PublicKey.RSA import RsaKey
 from support import reference
@@ -31,6 +30,7 @@ from support.encoder import (
 )
 from support.known_answers import wycheproof
 from support.reading import finish_at_once, read, read_body
+from support.ways_to_read import MODES, VERIFIED_MODES
 
 from s3_encryption._crypto import contexts as ciphers
 from s3_encryption._crypto.contexts import ContentKey

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from client.reading import MODES, VERIFIED_MODES
 from support.encoder import V2_AES, V2_AES_CBC, V3_AES, Kind, Stored
 from support.scripted_server import CLOSE, http, saying
+from support.ways_to_read import MODES, VERIFIED_MODES
 
 from s3_encryption.exceptions import DecryptionError, S3EncryptionClientError
 

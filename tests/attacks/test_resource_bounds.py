@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from client.reading import MODES
 from support.child_process import needs_proc, run
 from support.encoder import V2_GCM_KINDS
 from support.vectors import RSA_KEY
+from support.ways_to_read import MODES
 
 from s3_encryption import DataKey, MultiKeyring, RsaKeyring, WrappedDataKey
 from s3_encryption.exceptions import DecryptionError, InvalidEnvelopeError

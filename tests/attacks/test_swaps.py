@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from client.worlds import World
 from support.encoder import GCM_KINDS, RSA_KEY, V2_AES_CBC, V2_KMS, V3_AES, V3_KMS, Encoder, Kind, Stored
 from support.fake_kms import FakeKmsError
+from support.worlds import World
 
 from s3_encryption import RsaKeyring
 from s3_encryption.exceptions import DecryptionError, EncryptionContextMismatchError

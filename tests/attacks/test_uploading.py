@@ -8,10 +8,10 @@ import json
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ParamValidationError
-from client.worlds import KEY, StrictWorld, error_of
 from support import reference
 from support.encoder import V2_AES, V2_KMS, V3_AES, Kind
 from support.servers import HANG_UP, Answer, Fault, RecordingServer, Request, refusal
+from support.worlds import KEY, StrictWorld, error_of
 
 from s3_encryption.exceptions import UnsupportedOperationError
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from client.worlds import KEY
 from support.encoder import Stored
+from support.worlds import KEY
 
 from .bucket import Bucket
 from .witness import MARKER

@@ -16,6 +16,7 @@ from Crypto.PublicKey import RSA
 from support.fake_kms import KMS_KEY_ARN, FakeKms
 from support.servers import RecordingServer, refusal
 from support.vectors import RSA_KEY_DER
+from support.worlds import AES_KEY, KEY, RefusingKms, Signature, StrictWorld
 
 from s3_encryption import (
     AesKeyring,
@@ -28,8 +29,6 @@ from s3_encryption import (
     S3EncryptionClient,
     S3EncryptionSession,
 )
-
-from .worlds import AES_KEY, KEY, RefusingKms, Signature, StrictWorld
 
 KEYS: dict[str, Callable[[], Any]] = {
     "keyring": lambda: AesKeyring(AES_KEY),

@@ -22,10 +22,9 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 import smart_open
+from support.worlds import KEY, StrictWorld
 
 from s3_encryption import CommitmentPolicy, DecryptionError, PolicyError
-
-from .worlds import KEY, StrictWorld
 
 _random = random.Random("ecosystem")
 TABLE = pa.table(

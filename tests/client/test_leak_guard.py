@@ -15,15 +15,14 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 from botocore.config import Config
+from support import library_writers, writers
 from support.secret_search import spellings_within
 from support.servers import Request, make_certificate
 from support.strict_s3 import StrictS3
+from support.worlds import AES_KEY, KEY, StrictWorld, served_by
+from support.writers import MARKER, SMALL_BYTES, Caller, Plaintext
 
 from s3_encryption import CommitmentPolicy
-
-from . import library_writers, writers
-from .worlds import AES_KEY, KEY, StrictWorld, served_by
-from .writers import MARKER, SMALL_BYTES, Caller, Plaintext
 
 WAYS = {**writers.WAYS, **library_writers.WAYS}
 _WANTED = spellings_within(MARKER)

@@ -11,12 +11,12 @@ import botocore.session
 import pytest
 from botocore.client import BaseClient
 from botocore.loaders import Loader
+from support.worlds import AES_KEY, KEY, StrictWorld
+from support.writers import MARKER, TARGET
 
 from s3_encryption import S3EncryptionClient, S3EncryptionSession, UnsupportedOperationError
 
 from .test_leak_guard import leaks
-from .worlds import AES_KEY, KEY, StrictWorld
-from .writers import MARKER, TARGET
 
 # --- operations that are refused --------------------------------------------------------------------------------------
 

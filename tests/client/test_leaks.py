@@ -19,6 +19,8 @@ from support.fake_kms import KMS_KEY_ARN, FakeKms
 from support.secret_search import chain, showing, spellings
 from support.servers import refusal
 from support.vectors import RSA_KEY_DER
+from support.ways_to_read import MODES
+from support.worlds import KEY, StrictWorld
 
 from s3_encryption import (
     AesKeyring,
@@ -31,9 +33,6 @@ from s3_encryption import (
     S3EncryptionSession,
 )
 from s3_encryption._sealer import ObjectSealer
-
-from .reading import MODES
-from .worlds import KEY, StrictWorld
 
 MARKER = b"a plaintext that is nowhere else 1234567890"
 AES_SECRET = bytes.fromhex("8f1d3c5b7a99e2f4061728394a5b6c7d8e9fa0b1c2d3e4f5061728394a5b6c7d")

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.uploads import MIB
+from support.worlds import KEY, World
 
 from s3_encryption import CommitmentPolicy
-
-from .uploads import MIB
-from .worlds import KEY, World
 
 TEXT = b"hello"
 # Different by nature: made anew for each object or request, or told in terms of the ciphertext.

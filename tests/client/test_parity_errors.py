@@ -18,9 +18,8 @@ from botocore.exceptions import (
 )
 from s3transfer.exceptions import S3DownloadFailedError
 from support.servers import HANG_UP, NO_FAULT, refusal
-
-from .uploads import MIB, Upload
-from .worlds import KEY, StrictWorld, World, error_of
+from support.uploads import MIB, Upload
+from support.worlds import KEY, StrictWorld, World, error_of
 
 ALWAYS = 1000
 # The codes that programs look for, those with a class of their own among them.

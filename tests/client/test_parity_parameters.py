@@ -10,10 +10,9 @@ import pytest
 from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import ParamValidationError
+from support.worlds import StrictWorld
 
 from s3_encryption._operations.table import OPERATIONS
-
-from .worlds import StrictWorld
 
 OWN = sorted(name for name, operation in OPERATIONS.items() if operation.decision != "pass" and operation.handle)
 _VALID = {"string": "text", "integer": 1, "long": 1, "blob": b"", "map": {}, "list": [], "boolean": True}

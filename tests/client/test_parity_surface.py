@@ -15,11 +15,10 @@ from unittest import mock
 
 import pytest
 from botocore.client import BaseClient
+from support.uploads import MIB, Upload
+from support.worlds import AES_KEY, KEY, StrictWorld, World
 
 from s3_encryption import S3EncryptionClient
-
-from .uploads import MIB, Upload
-from .worlds import AES_KEY, KEY, StrictWorld, World
 
 
 def methods_of(client: Any) -> dict[str, Any]:

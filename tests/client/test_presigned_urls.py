@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import UnknownClientMethodError
+from support.worlds import KEY, StrictWorld
 
 from s3_encryption import NotEncryptedError, UnsupportedOperationError
-
-from .worlds import KEY, StrictWorld
 
 MARKER = b"the plaintext that S3 must never see"
 WRITES = ["put_object", "upload_part", "create_multipart_upload", "put_object_annotation"]

@@ -18,7 +18,11 @@ import smart_open
 from django.conf import settings
 from storages.backends.s3 import S3Storage
 from support import encoder
+from support.encoders import AUTHENTICATED, ENCODERS
 from support.fake_kms import KMS_KEY_ARN, FakeKms
+from support.uploads import DATA, MIB
+from support.ways_to_read import MODES
+from support.worlds import AES_KEY, KEY, StrictWorld
 
 from s3_encryption import (
     DecryptionError,
@@ -30,11 +34,6 @@ from s3_encryption import (
     S3EncryptionClientSecurityError,
     S3EncryptionSession,
 )
-
-from .encoders import AUTHENTICATED, ENCODERS
-from .reading import MODES
-from .uploads import DATA, MIB
-from .worlds import AES_KEY, KEY, StrictWorld
 
 if not settings.configured:
     settings.configure()

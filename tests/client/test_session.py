@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 import pytest
 from support.vectors import RSA_KEY_DER
+from support.worlds import AES_KEY, KEY, RefusingKms, Signature, StrictWorld, World, error_of
 
 from s3_encryption import (
     CommitmentPolicy,
@@ -17,8 +18,6 @@ from s3_encryption import (
     S3EncryptionClient,
     S3EncryptionSession,
 )
-
-from .worlds import AES_KEY, KEY, RefusingKms, Signature, StrictWorld, World, error_of
 
 PLAINTEXT = b"the plaintext that S3 must never see"
 

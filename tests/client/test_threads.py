@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 from attacks.counts import in_full
 from support.fake_kms import KMS_KEY_ARN, FakeKms
+from support.worlds import StrictWorld
 
 from s3_encryption import CommitmentPolicy, KmsKeyring
-
-from .worlds import StrictWorld
 
 THREADS = 16
 OBJECTS = in_full(200, otherwise=25)

@@ -8,10 +8,10 @@ from typing import Any
 
 import boto3
 import pytest
-from client.worlds import World
 from django.conf import settings
 from django.test import RequestFactory, override_settings
 from support.encoder import GCM, Encoder, Kind, to_base64
+from support.worlds import World
 
 if not settings.configured:
     settings.configure()

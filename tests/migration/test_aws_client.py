@@ -12,10 +12,10 @@ import boto3
 import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
-from client.uploads import part_sizes
-from client.worlds import KEY, StrictWorld, World, error_of
 from support.fake_kms import KMS_KEY_ARN, FakeKms
+from support.uploads import part_sizes
 from support.vectors import KMS_RECORDS, PEER_VECTORS, VECTORS, Vector
+from support.worlds import KEY, StrictWorld, World, error_of
 
 from s3_encryption import ConfigurationError, S3EncryptionClient, S3EncryptionClientConfig
 from s3_encryption._keys.keyrings import AesKeyring

@@ -8,8 +8,8 @@ from typing import Any
 
 import boto3
 import pytest
-from client.worlds import AES_KEY, BUCKET, KEY
 from support.servers import moto_in_process
+from support.worlds import AES_KEY, BUCKET, KEY
 
 from s3_encryption import S3EncryptionClient
 

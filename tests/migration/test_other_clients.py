@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from client.worlds import StrictWorld
 from support.fake_kms import FakeKms
 from support.vectors import AES_KEYS, KMS_RECORDS, PEER_VECTORS, RSA_KEY_DER, VECTORS, Vector
+from support.worlds import StrictWorld
 
 from s3_encryption import KmsKeyring, S3EncryptionClient, S3EncryptionClientError
 

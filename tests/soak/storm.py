@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from client.meddler import Meddler
+from support.meddler import Meddler
 from support.servers import Answer, Request
 from support.strict_s3 import StrictS3
 

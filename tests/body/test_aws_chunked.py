@@ -1,0 +1,160 @@
+"""ChunkedBody: botocore's own encoding of a body, byte for byte what it means, without its copies."""
+
+from __future__ import annotations
+
+import io
+import random
+from typing import Any
+
+import pytest
+from botocore.httpchecksum import AwsChunkedWrapper, Crc32Checksum
+from support import reference
+from support.servers import moto_in_process
+from support.sources import ChangingSource, Signalled
+from support.worlds import StrictWorld
+
+from s3_encryption import S3EncryptionClient
+from s3_encryption._body.aws_chunked import ChunkedBody, without_botocore_wrapping
+from s3_encryption._body.digests import PlaintextClaims
+from s3_encryption._body.plaintext import IO_BLOCK_BYTES, PlaintextSource
+from s3_encryption._body.request import EncryptingReader
+from s3_encryption._crypto.contexts import ContentKey
+from s3_encryption._crypto.ghash import Ghash
+from s3_encryption._crypto.keystream import KeystreamSegment
+from s3_encryption._crypto.suites import AES_GCM
+from s3_encryption.exceptions import BodyChangedError
+
+DATA = random.Random("chunked").randbytes(2 * IO_BLOCK_BYTES + 100_001)
+KEY = ContentKey(AES_GCM, bytes(range(32)), bytes(range(12)))
+LENGTHS = [
+    0,
+    1,
+    IO_BLOCK_BYTES - 17,
+    IO_BLOCK_BYTES - 16,
+    IO_BLOCK_BYTES,
+    IO_BLOCK_BYTES + 1,
+    2 * IO_BLOCK_BYTES,
+    len(DATA),
+]
+
+
+def reader_of(body: Any, *, ahead: bool = False) -> EncryptingReader:
+    """Return a reader of a body, as put_object makes it."""
+    return EncryptingReader(
+        PlaintextSource(body), KeystreamSegment(Ghash(KEY), is_whole=True), PlaintextClaims(), ahead=ahead
+    )
+
+
+def sent(body: ChunkedBody) -> bytes:
+    """Return all that urllib3 would send; pieces are copied at once, since their memory is used again."""
+    return b"".join(iter(lambda: bytes(body.read(128 * 1024)), b""))
+
+
+def decoded(wire: bytes) -> tuple[bytes, bytes]:
+    """Return the payload and the trailer of an aws-chunked body."""
+    stream, payload = io.BytesIO(wire), b""
+    while size := int(stream.readline(), 16):
+        payload += stream.read(size)
+        assert stream.read(2) == b"\r\n"
+    return payload, stream.read()
+
+
+@pytest.mark.parametrize("ahead", [False, True], ids=["", "ahead"])
+@pytest.mark.parametrize("length", LENGTHS)
+def test_body_means_what_botocores_means(length: int, ahead: bool) -> None:
+    """Payload and trailer are those that botocore's wrapper makes of the same reader, in each pass."""
+    theirs = AwsChunkedWrapper(reader_of(DATA[:length]), Crc32Checksum, "x-amz-checksum-crc32")
+    expected = decoded(theirs.read())
+    body = ChunkedBody(reader_of(DATA[:length], ahead=ahead))
+    for _ in range(2):
+        wire = sent(body)
+        assert decoded(wire) == expected
+        assert len(wire) == len(body)
+        assert body.read(1) == b""
+        assert body.seek(0) == 0
+    assert expected[0] == reference.gcm_encrypt(KEY.key, KEY.iv, DATA[:length])
+
+
+def test_chunks_are_no_smaller_than_s3_allows() -> None:
+    """All but the last chunk have at least 8 KiB."""
+    stream, sizes = io.BytesIO(sent(ChunkedBody(reader_of(DATA)))), []
+    while size := int(stream.readline(), 16):
+        sizes.append(size)
+        stream.seek(size + 2, io.SEEK_CUR)
+    assert sizes == [IO_BLOCK_BYTES, IO_BLOCK_BYTES, len(DATA) + 16 - 2 * IO_BLOCK_BYTES]
+
+
+def test_source_that_changed_is_refused_for_good() -> None:
+    """RT-02: a second pass over another plaintext sends nothing of it, and no later pass sends anything."""
+    source = ChangingSource(DATA)
+    body = ChunkedBody(reader_of(source))
+    first = sent(body)
+    source.content = bytes(len(DATA))
+    for _ in range(2):
+        body.seek(0)
+        with pytest.raises(BodyChangedError):
+            sent(body)
+    source.content = DATA
+    body.seek(0)
+    with pytest.raises(BodyChangedError):
+        sent(body)
+    assert first
+
+
+def test_what_s3transfer_says_reaches_the_source() -> None:
+    """Progress is counted from the moment at which s3transfer says that the body is sent."""
+    source = Signalled(DATA)
+    body = ChunkedBody(reader_of(source))
+    body.signal_transferring()
+    body.signal_not_transferring()
+    assert source.signals == ["transferring", "not transferring"]
+
+
+def test_body_is_read_again_from_its_start_only() -> None:
+    """Botocore goes nowhere else, and anything else would be in the midst of a chunk."""
+    with pytest.raises(ValueError, match="from its start only"):
+        ChunkedBody(reader_of(DATA)).seek(1)
+
+
+@pytest.mark.parametrize("size", [None, -1], ids=str)
+def test_all_that_is_left_can_be_read_at_once(size: int | None) -> None:
+    """Who intercepts requests inside the process, as moto does, reads a body by one call."""
+    body = ChunkedBody(reader_of(DATA))
+    expected = sent(body)
+    body.seek(0)
+    start = bytes(body.read(1))
+    assert start + body.read(size) == expected
+    assert body.read(size) == b""
+
+
+def test_large_objects_pass_through_moto_in_the_same_process() -> None:
+    """What most people test with sees the true body: put_object and parts come back as they were."""
+    with moto_in_process():
+        client = S3EncryptionClient(aes_key=KEY.key, region_name="us-east-1")
+        client.create_bucket(Bucket="in-process")
+        client.put_object(Bucket="in-process", Key="put", Body=io.BytesIO(DATA))
+        client.upload_fileobj(io.BytesIO(DATA * 8), "in-process", "parts")
+        assert client.get_object(Bucket="in-process", Key="put")["Body"].read() == DATA
+        assert client.get_object(Bucket="in-process", Key="parts")["Body"].read() == DATA * 8
+
+
+def test_only_encrypted_bodies_with_a_crc32_are_replaced() -> None:
+    """Whatever else botocore sends in chunks stays as it is: other bodies, other checksums, no chunks."""
+    theirs = AwsChunkedWrapper(io.BytesIO(DATA), Crc32Checksum, "x-amz-checksum-crc32")
+    other = AwsChunkedWrapper(reader_of(DATA), Crc32Checksum, "x-amz-checksum-sha256")
+    for body in (theirs, other, DATA, None, reader_of(DATA)):
+        request = {"body": body, "headers": {"Transfer-Encoding": "chunked"}}
+        assert without_botocore_wrapping(request) is request
+
+
+def test_large_put_over_tls_goes_out_with_its_length_and_a_checksum(s3_over_tls: StrictWorld) -> None:
+    """S3 learns both lengths, encoded and not, and verifies the CRC-32 behind the body."""
+    client = s3_over_tls.client()
+    client.put_object(Bucket=s3_over_tls.bucket, Key="large", Body=io.BytesIO(DATA))
+    (put,) = [request for request in s3_over_tls.requests if request.method == "PUT"]
+    assert put.headers["x-amz-decoded-content-length"] == str(len(DATA) + 16)
+    assert int(put.headers["content-length"]) > len(DATA) + 16
+    assert "transfer-encoding" not in put.headers
+    assert put.headers["content-encoding"] == "aws-chunked"
+    assert put.trailers.keys() == {"x-amz-checksum-crc32"}
+    assert client.get_object(Bucket=s3_over_tls.bucket, Key="large")["Body"].read() == DATA

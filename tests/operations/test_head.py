@@ -1,0 +1,120 @@
+"""head_object tells the length of the plaintext where that is known, and otherwise what S3 says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support.encoders import AUTHENTICATED, ENCODERS
+from support.fake_kms import KMS_KEY_ARN, FakeKms
+from support.worlds import AES_KEY, StrictWorld, error_of
+
+from s3_encryption import AesKeyring, CommitmentPolicy, KmsKeyring
+
+SIZES = (0, 1, 15, 16, 17, 61)
+
+
+def heads(s3: StrictWorld, **parameters: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the encrypting client's answer and plain boto3's, without what differs from request to request."""
+    answers = []
+    for client in (s3.client(), s3.plain):
+        answer = client.head_object(**s3.object_at(), **parameters)
+        answer.pop("ResponseMetadata")
+        answers.append(answer)
+    return answers[0], answers[1]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("format", [*AUTHENTICATED, "V2-CBC"])
+def test_length_is_the_plaintexts(s3: StrictWorld, format: str, size: int) -> None:
+    """The ciphertext's length tells that of GCM content, the writer's note that of CBC content."""
+    encoded = ENCODERS[format].encode(bytes(size))
+    s3.store(encoded.body, encoded.metadata)
+    ours, boto3s = heads(s3)
+    assert ours["ContentLength"] == size
+    assert {**ours, "ContentLength": len(encoded.body)} == boto3s
+
+
+@pytest.mark.parametrize("noted", [None, "0", "47", "64", "100", "-5", "abc", "", "9" * 1500])
+def test_implausible_note_is_not_believed(s3: StrictWorld, noted: str | None) -> None:
+    """61 bytes make 64 of ciphertext, so that a note below 48 or above 63 is wrong: S3's length stays."""
+    encoded = ENCODERS["V2-CBC"].encode(bytes(61))
+    s3.store(encoded.body, encoded.metadata)
+    s3.change_metadata(x_amz_unencrypted_content_length=noted)
+    assert heads(s3)[0]["ContentLength"] == 64
+
+
+@pytest.mark.parametrize("policy", CommitmentPolicy, ids=lambda policy: policy.name)
+def test_length_with_an_instruction_file(s3: StrictWorld, policy: CommitmentPolicy) -> None:
+    """A V3 object shows that it is encrypted; a V2 object whose envelope is elsewhere does not, and is left alone."""
+    client = s3.client(commitment_policy=policy, envelope_location="instruction_file")
+    client.put_object(**s3.object_at(), Body=bytes(61))
+    expected = 61 if policy.commits_on_encrypt else 77
+    assert client.head_object(**s3.object_at())["ContentLength"] == expected
+
+
+def test_plaintext_object_is_left_as_it_is(s3: StrictWorld) -> None:
+    """An object without an envelope looks as in plain boto3."""
+    s3.store(b"not encrypted", {"owner": "somebody"})
+    ours, boto3s = heads(s3)
+    assert ours == boto3s
+
+
+def test_checksums_of_the_ciphertext_are_dropped(s3: StrictWorld) -> None:
+    """A checksum that S3 tells is not the plaintext's."""
+    s3.client().put_object(**s3.object_at(), Body=b"secret", ChecksumAlgorithm="SHA256")
+    ours, boto3s = heads(s3, ChecksumMode="ENABLED")
+    assert "ChecksumSHA256" in boto3s
+    assert not [name for name in ours if name.startswith("Checksum")]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"x-amz-iv": "not base64"}, {"x-amz-key": "AAAA"}, {"x-amz-cek-alg": "AES/ROT13"}, {"x-amz-c": "115"}],
+    ids=["base64", "two-formats", "unknown-algorithm", "mixture"],
+)
+def test_damaged_envelope_is_no_error(s3: StrictWorld, damage: dict[str, str]) -> None:
+    """A head looks at the object and does not read it: a damaged envelope leaves S3's answer as it is."""
+    encoded = ENCODERS["V2"].encode(bytes(61))
+    s3.store(encoded.body, {**encoded.metadata, **damage})
+    ours, boto3s = heads(s3)
+    assert ours == boto3s
+
+
+def test_object_shorter_than_a_tag_is_no_error(s3: StrictWorld) -> None:
+    """A cut object has no plaintext length, so S3's stays."""
+    s3.store(b"cut", ENCODERS["V2"].encode(b"").metadata)
+    assert heads(s3)[0]["ContentLength"] == 3
+
+
+def test_range_of_a_head_is_the_ciphertexts(s3: StrictWorld) -> None:
+    """With Range, the length is that of the range, and S3's."""
+    encoded = ENCODERS["V2"].encode(bytes(61))
+    s3.store(encoded.body, encoded.metadata)
+    ours, boto3s = heads(s3, Range="bytes=0-9")
+    assert ours == boto3s
+    assert ours["ContentLength"] == 10
+
+
+def test_missing_object_is_botocores_error(s3: StrictWorld) -> None:
+    """404 comes as plain boto3's ClientError."""
+    ours = error_of(lambda: s3.client().head_object(**s3.object_at()))
+    boto3s = error_of(lambda: s3.plain.head_object(**s3.object_at()))
+    assert (type(ours), str(ours)) == (type(boto3s), str(boto3s))
+    assert ours.response["Error"]["Code"] == "404"
+
+
+def test_customer_key_in_bytes_is_accepted(s3: StrictWorld) -> None:
+    """An SSE-C key may be given as bytes, as in plain boto3."""
+    encoded = ENCODERS["V2"].encode(bytes(61))
+    s3.store(encoded.body, encoded.metadata)
+    ours, boto3s = heads(s3, SSECustomerAlgorithm="AES256", SSECustomerKey=b"k" * 32)
+    assert {**ours, "ContentLength": 77} == boto3s
+
+
+def test_no_key_service_is_asked(s3: StrictWorld, kms: FakeKms) -> None:
+    """The length needs no key: whoever may look may not need to decrypt."""
+    s3.client(keyring=KmsKeyring(kms, KMS_KEY_ARN)).put_object(**s3.object_at(), Body=b"secret")
+    answer = s3.client(keyring=AesKeyring(AES_KEY)).head_object(**s3.object_at())
+    assert answer["ContentLength"] == 6
+    assert kms.count("decrypt") == 0
