@@ -7,7 +7,6 @@ from typing import Any
 
 from ._keys.keyrings import AesKeyring, Keyring, RsaKeyring
 from ._operations.envelope_store import EnvelopeStore, check_suffix
-from ._operations.get import ReadOptions
 from ._sealer import check_switch
 from .exceptions import ConfigurationError, ConfigurationTypeError, quoted
 
@@ -53,7 +52,7 @@ def envelope_store(location: object, suffix: str, ignored: bool) -> EnvelopeStor
     return EnvelopeStore(location, suffix, ignored)
 
 
-def read_options(**options: Any) -> ReadOptions:
+def read_options(**options: Any) -> None:
     """Return what may be released, and when.
 
     Raises:
@@ -67,4 +66,3 @@ def read_options(**options: Any) -> ReadOptions:
         raise ConfigurationTypeError(f"buffer_size must be a number of bytes (int), not {quoted(size)}.")
     if size < 1:
         raise ConfigurationError(f"buffer_size must be at least 1 byte, not {size}.")
-    return ReadOptions(**options)

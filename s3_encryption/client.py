@@ -7,10 +7,8 @@ boto3 adds to a client besides its operations are overridden below where they ne
 from __future__ import annotations
 
 import io
-import operator
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from boto3.s3.transfer import TransferConfig
@@ -23,15 +21,13 @@ from ._compat.aws import accepts_aws_config
 from ._crypto.suites import CommitmentPolicy
 from ._envelope.formats import DEFAULT_INSTRUCTION_FILE_SUFFIX
 from ._keys.keyrings import Keyring
-from ._operations.copy import MANAGED_COPIES_KEEP_METADATA, ObjectCopier
-from ._operations.delete import ObjectRemover
-from ._operations.envelope_store import CallOptions, Params
-from ._operations.get import ObjectReader
+from ._operations.call import SUFFIX_PARAMETER, Call, Encryption, Params, Send, Settings
+from ._operations.copy import managed_copy
+from ._operations.envelope_store import check_suffix
 from ._operations.multipart import MultipartUploads
-from ._operations.put import ObjectWriter
 from ._operations.table import (
     CALL_PARAMETERS,
-    EXTRA_PARAMETERS,
+    OPERATIONS,
     PRESIGNED_READS,
     PRESIGNED_WARNING,
     decision,
@@ -61,17 +57,6 @@ else:
     _Client = object
 
 DEFAULT_BUFFER_SIZE = 64 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Handlers:
-    """What the operations in the table are handled by."""
-
-    reader: ObjectReader
-    writer: ObjectWriter
-    uploads: MultipartUploads
-    copies: ObjectCopier
-    remover: ObjectRemover
 
 
 class S3EncryptionClient(_Client):
@@ -113,7 +98,7 @@ class S3EncryptionClient(_Client):
 
     # For each instance, set by __new__.
     _inner: Any
-    _handlers: Handlers
+    _encryption: Encryption
     _call_defaults: Params
     _expected: ExpectedRequest | None
     _signs_uploads: bool
@@ -147,7 +132,7 @@ class S3EncryptionClient(_Client):
         keys = {"keyring": keyring, "kms_key_id": kms_key_id, "aes_key": aes_key, "rsa_key": rsa_key}
         check_one_key(keys)
         envelopes = envelope_store(envelope_location, instruction_file_suffix, ignore_instruction_files)
-        releases = read_options(
+        read_options(
             buffer_size=buffer_size,
             enable_unauthenticated_ranges=enable_unauthenticated_ranges,
             enable_delayed_authentication=enable_delayed_authentication,
@@ -169,12 +154,19 @@ class S3EncryptionClient(_Client):
         # Botocore's own handlers hold weak references to the client that they were made for: it must live as long.
         self._inner = inner
         default_checksum = _default_checksum(inner)
-        self._handlers = Handlers(
-            reader=ObjectReader(sealer, envelopes, releases),
-            writer=ObjectWriter(sealer, envelopes, default_checksum),
-            uploads=MultipartUploads(sealer, envelopes, default_checksum),
-            copies=ObjectCopier(envelopes),
-            remover=ObjectRemover(envelopes),
+        self._encryption = Encryption(
+            sealer,
+            Settings(
+                envelope_location=envelope_location,
+                instruction_file_suffix=instruction_file_suffix,
+                ignore_instruction_files=ignore_instruction_files,
+                buffer_size=buffer_size,
+                enable_unauthenticated_ranges=enable_unauthenticated_ranges,
+                enable_delayed_authentication=enable_delayed_authentication,
+                allow_plaintext_reads=allow_plaintext_reads,
+            ),
+            default_checksum,
+            MultipartUploads(sealer, envelopes, default_checksum),
         )
         self._call_defaults = {}
         self._expected = None
@@ -201,21 +193,26 @@ class S3EncryptionClient(_Client):
 
     def _make_api_call(self, operation_name: str, api_params: Params) -> Any:
         model = self.meta.service_model.operation_model(operation_name)
-        operation = decision(model)
+        operation = OPERATIONS.get(operation_name) or decision(model)
         if operation.decision == "pass":
             return super()._make_api_call(operation_name, api_params)
         with _NamingObject(api_params.get("Bucket"), api_params.get("Key")):
-            if not operation.handle:
+            if operation.function is None:
                 raise UnsupportedOperationError(f"{operation_name} is refused. {operation.reason}")
-            extra = EXTRA_PARAMETERS.get(operation_name, ())
-            params = {
-                **{name: self._call_defaults[name] for name in extra if name in self._call_defaults},
-                **api_params,
-            }
+            call = self._call(self._raw_call, api_params, operation.extra)
             # Whether a client validates can be seen here only: its Config is not told.
             if operation.decision != "decrypt" and isinstance(self._serializer, ParamValidationDecorator):
-                validate(model, params)
-            return operator.attrgetter(operation.handle)(self._handlers)(self._raw_call, params)
+                validate(model, call.params)
+            return operation.function(call)
+
+    def _call(self, send: Send, params: Params, extra: tuple[str, ...] = CALL_PARAMETERS) -> Call:
+        """Return a call with these parameters, among which may be those in ``extra``."""
+        own = {**self._call_defaults, **params}
+        context, suffix = (own.get(name) if name in extra else None for name in CALL_PARAMETERS)
+        if suffix is not None:
+            check_suffix(suffix)
+        boto3s = {name: value for name, value in params.items() if name not in extra}
+        return Call(self._encryption, send, boto3s, context, suffix)
 
     def _raw_call(self, operation_name: str, params: Params) -> Any:
         """Send a request as it is; ``_make_request`` compares what event handlers have made of it."""
@@ -299,16 +296,8 @@ class S3EncryptionClient(_Client):
 
     def _download(self, bucket: str, key: str, extra_args: Any, callback: Any, config: Any) -> Download:
         client, extra_args = self._for_transfer(extra_args)
-        return Download(
-            client,
-            self._inner,
-            self._handlers.reader,
-            {"Bucket": bucket, "Key": key},
-            extra_args or {},
-            client._call_defaults,
-            callback,
-            config or TransferConfig(),
-        )
+        call = client._call(self._inner._make_api_call, {"Bucket": bucket, "Key": key, **(extra_args or {})})
+        return Download(client, self._inner, call, extra_args or {}, callback, config or TransferConfig())
 
     def open(self, Bucket: str, Key: str, **params: Any) -> io.BufferedReader:
         """Return an object as a seekable binary file, for whatever needs to seek: zipfile, tarfile, pandas, pyarrow.
@@ -323,8 +312,7 @@ class S3EncryptionClient(_Client):
             params: Further parameters of ``get_object``: VersionId, EncryptionContext, SSECustomerKey ...
         """
         with _NamingObject(Bucket, Key):
-            params = {"Bucket": Bucket, "Key": Key, **params}
-            return open_object(self._handlers.reader, self._inner._make_api_call, params)
+            return open_object(self._call(self._inner._make_api_call, {"Bucket": Bucket, "Key": Key, **params}))
 
     def copy(
         self,
@@ -340,23 +328,15 @@ class S3EncryptionClient(_Client):
         source_client = SourceClient._inner if isinstance(SourceClient, S3EncryptionClient) else SourceClient
         target = {"CopySource": CopySource, "Bucket": Bucket, "Key": Key}
         with _NamingObject(Bucket, Key):
-            given = dict(ExtraArgs or {})
-            call = CallOptions.pop_suffix_from(given)
-            # On the inner client: this one tells plaintext lengths, which would cut off the end of the ciphertext.
-            copies, head = self._handlers.copies, (source_client or self._inner)._make_api_call
-            source = copies.source_of(head, {**given, **target}, call)
-            if source is None:
-                self._inner.copy(CopySource, Bucket, Key, given, Callback, source_client, Config)
-                return
-            kept = dict(source.with_envelope(given))
-            if not MANAGED_COPIES_KEEP_METADATA and given.get("MetadataDirective") != "REPLACE":
-                # The caller's has no effect without that word.
-                kept["Metadata"] = dict(source.metadata)
-            if "CopySourceIfMatch" not in given:
-                # A managed copy pins its source by itself.
-                kept.pop("CopySourceIfMatch", None)
-            self._inner.copy(CopySource, Bucket, Key, kept, Callback, source_client, Config)
-            copies.copy_instruction_file(self._inner._make_api_call, {**given, **target}, source, call)
+            # On the inner clients: this one tells plaintext lengths, which would cut off the end of the ciphertext.
+            extra_args = dict(ExtraArgs or {})
+            suffix = {SUFFIX_PARAMETER: extra_args.pop(SUFFIX_PARAMETER, None)}
+            managed_copy(
+                self._call(self._inner._make_api_call, {**target, **suffix}),
+                extra_args,
+                lambda kept: self._inner.copy(CopySource, Bucket, Key, kept, Callback, source_client, Config),
+                (source_client or self._inner)._make_api_call,
+            )
 
     def generate_presigned_url(
         self,

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from botocore.exceptions import ClientError
 from s3transfer.copies import CopySubmissionTask
 
-from .._envelope import formats as envelopes
+from .._envelope import formats
 from ..exceptions import UnsupportedOperationError
-from .envelope_store import INSTRUCTION_FILE_PARAMETERS, CallOptions, EnvelopeStore, Params, RawCall, error_code
+from .call import Call, Params, Send, error_code
+from .placement import INSTRUCTION_FILE_PARAMETERS, check_key, suffix_of
 
 # Older versions of s3transfer lose the metadata of what they copy in parts, unless they are given it.
 MANAGED_COPIES_KEEP_METADATA = hasattr(CopySubmissionTask, "PRESERVED_METADATA_FIELDS")
@@ -31,71 +32,53 @@ _SOURCE_PARAMETERS = {
 # With no more than these there is no reason to copy an instruction file onto itself. With more, S3 refuses it all the
 # same (for rights and locks, say) unless the metadata is replaced.
 _CHANGES_NOTHING = frozenset({"RequestPayer", "ExpectedBucketOwner", "ChecksumAlgorithm"})
-_METADATA_ANEW = {"MetadataDirective": "REPLACE", "Metadata": {envelopes.INSTRUCTION_FILE_MARKER: ""}}
+_METADATA_ANEW = {"MetadataDirective": "REPLACE", "Metadata": {formats.INSTRUCTION_FILE_MARKER: ""}}
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectCopier:
-    """Copies objects with their envelopes."""
+def copy_object(call: Call) -> Any:
+    """Copy an object with its envelope, also where its metadata is replaced, and return S3's answer."""
+    source = CopySource.of(call)
+    if source is None:
+        return call.send("CopyObject", call.params)
+    response = call.send("CopyObject", dict(source.with_envelope(call.params)))
+    source.copy_instruction_file(call)
+    return response
 
-    envelopes: EnvelopeStore
 
-    def copy_object(self, raw_call: RawCall, params: Params) -> Any:
-        """Copy an object with its envelope, also where its metadata is replaced, and return S3's answer."""
-        call = CallOptions.pop_suffix_from(params)
-        source = self.source_of(raw_call, params, call)
-        if source is None:
-            return raw_call("CopyObject", params)
-        response = raw_call("CopyObject", dict(source.with_envelope(params)))
-        self.copy_instruction_file(raw_call, params, source, call)
-        return response
+def rename_object(call: Call) -> Any:
+    """Rename an object, which takes its metadata along; refuse where its envelope is elsewhere."""
+    if call.encryption.settings.envelope_location == "instruction_file":
+        raise UnsupportedOperationError(
+            "RenameObject would leave the instruction file under the old name, and the object unreadable. "
+            "Use copy_object and delete_object: they take the instruction file along."
+        )
+    check_key(call, call.params["Key"], call.params["RenameSource"])
+    return call.send("RenameObject", call.params)
 
-    def rename_object(self, raw_call: RawCall, params: Params) -> Any:
-        """Rename an object, which takes its metadata along; refuse where its envelope is elsewhere."""
-        if self.envelopes.location == "instruction_file":
-            raise UnsupportedOperationError(
-                "RenameObject would leave the instruction file under the old name, and the object unreadable. "
-                "Use copy_object and delete_object: they take the instruction file along."
-            )
-        self.envelopes.check_key(params["Key"], CallOptions(None, None), params["RenameSource"])
-        return raw_call("RenameObject", params)
 
-    def source_of(self, raw_call: RawCall, params: Params, call: CallOptions) -> CopySource | None:
-        """Return what a copy must know of its source; None if there is none, so that S3 may say so in its own words."""
-        address = _address(params)
-        if address is None:
-            return None
-        self.envelopes.check_key(params["Key"], call, address["Key"])
-        repeated = {to: params[name] for name, to in _SOURCE_PARAMETERS.items() if name in params}
-        try:
-            head = raw_call("HeadObject", {**repeated, **address})
-        except ClientError as error:
-            if error_code(error) in _NO_SUCH_OBJECT:
-                return None
-            raise
-        metadata = head.get("Metadata", {})
-        return CopySource(address, head["ETag"], metadata, envelopes.envelope_fields(metadata))
+def managed_copy(call: Call, extra_args: Params, copy: Callable[[Params], object], head: Send) -> None:
+    """Copy an object with its envelope by a function that copies large ones in parts, as boto3's ``copy`` does.
 
-    def copy_instruction_file(self, raw_call: RawCall, params: Params, source: CopySource, call: CallOptions) -> None:
-        """Copy the source's instruction file too: the one that the call names, or where its envelope is in one."""
-        named = call.instruction_file_suffix is not None
-        if not named and (envelopes.has_envelope(source.fields) or self.envelopes.ignores_instruction_files):
-            return
-        suffix = self.envelopes.suffix_for(call)
-        address = {"Bucket": source.address["Bucket"], "Key": source.address["Key"] + suffix}
-        target = {"Bucket": params["Bucket"], "Key": params["Key"] + suffix}
-        changed = {name: params[name] for name in INSTRUCTION_FILE_PARAMETERS if name in params}
-        in_place = address == target
-        if in_place and changed.keys() <= _CHANGES_NOTHING:
-            return
-        anew = _METADATA_ANEW if in_place else {}
-        said_of_source = {name: params[name] for name in _SOURCE_PARAMETERS if name in params}
-        try:
-            raw_call("CopyObject", {**said_of_source, **changed, **anew, **target, "CopySource": address})
-        except ClientError as error:
-            # A plaintext object has none.
-            if named or error_code(error) not in _NO_SUCH_OBJECT:
-                raise
+    Args:
+        call: What is copied; it sends on the target's client.
+        extra_args: What else is said of the copy.
+        copy: Copies, with these for its ``extra_args``.
+        head: Sends requests about the source.
+    """
+    call = replace(call, params={**extra_args, **call.params})
+    source = CopySource.of(replace(call, send=head))
+    if source is None:
+        copy(extra_args)
+        return
+    kept = dict(source.with_envelope(extra_args))
+    if not MANAGED_COPIES_KEEP_METADATA and extra_args.get("MetadataDirective") != "REPLACE":
+        # The caller's has no effect without that word.
+        kept["Metadata"] = dict(source.metadata)
+    if "CopySourceIfMatch" not in extra_args:
+        # A managed copy pins its source by itself.
+        kept.pop("CopySourceIfMatch", None)
+    copy(kept)
+    source.copy_instruction_file(call)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +90,52 @@ class CopySource:
     metadata: Mapping[str, str]
     fields: Mapping[str, str]
 
+    @classmethod
+    def of(cls, call: Call) -> CopySource | None:
+        """Return what a copy must know of its source; None if there is none, so that S3 may say so in its own words."""
+        params = call.params
+        address = _address(params)
+        if address is None:
+            return None
+        check_key(call, params["Key"], address["Key"])
+        repeated = {to: params[name] for name, to in _SOURCE_PARAMETERS.items() if name in params}
+        try:
+            head = call.send("HeadObject", {**repeated, **address})
+        except ClientError as error:
+            if error_code(error) in _NO_SUCH_OBJECT:
+                return None
+            raise
+        metadata = head.get("Metadata", {})
+        return cls(address, head["ETag"], metadata, formats.envelope_fields(metadata))
+
     def with_envelope(self, params: Params) -> Params:
         """Return a copy's parameters such that the copy has its source's envelope."""
         if params.get("MetadataDirective") != "REPLACE":
             return params
-        own = envelopes.without_envelope(params.get("Metadata") or {})
+        own = formats.without_envelope(params.get("Metadata") or {})
         pinned = {"CopySourceIfMatch": self.etag} if self.fields else {}
         return {**pinned, **params, "Metadata": {**own, **self.fields}}
+
+    def copy_instruction_file(self, call: Call) -> None:
+        """Copy the source's instruction file too: the one that the call names, or where its envelope is in one."""
+        named = call.instruction_file_suffix is not None
+        if not named and (formats.has_envelope(self.fields) or call.encryption.settings.ignore_instruction_files):
+            return
+        params, suffix = call.params, suffix_of(call)
+        address = {"Bucket": self.address["Bucket"], "Key": self.address["Key"] + suffix}
+        target = {"Bucket": params["Bucket"], "Key": params["Key"] + suffix}
+        changed = {name: params[name] for name in INSTRUCTION_FILE_PARAMETERS if name in params}
+        in_place = address == target
+        if in_place and changed.keys() <= _CHANGES_NOTHING:
+            return
+        anew = _METADATA_ANEW if in_place else {}
+        said_of_source = {name: params[name] for name in _SOURCE_PARAMETERS if name in params}
+        try:
+            call.send("CopyObject", {**said_of_source, **changed, **anew, **target, "CopySource": address})
+        except ClientError as error:
+            # A plaintext object has none.
+            if named or error_code(error) not in _NO_SUCH_OBJECT:
+                raise
 
 
 def _address(params: Mapping[str, Any]) -> dict[str, str] | None:

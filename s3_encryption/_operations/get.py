@@ -1,4 +1,4 @@
-"""Reading objects: get_object, whole or in ranges, and head_object."""
+"""get_object: an object decrypted, whole or in ranges."""
 
 from __future__ import annotations
 
@@ -10,254 +10,51 @@ from typing import Any
 from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
 
-from .._body.digests import is_digest_name
 from .._body.ranges import ByteRange, cbc_ciphertext_span, content_range, parse_content_range, parse_range
 from .._body.response import DecryptingStream, read_bounded, read_up_to
 from .._crypto.contexts import Buffer, CipherContext, ContentKey, VerifyFirst
 from .._crypto.suites import AES_BLOCK_BYTES, AES_GCM
-from .._envelope import formats as envelopes
-from .._envelope.formats import Envelope
-from .._sealer import ObjectSealer
 from ..exceptions import (
     DecryptionError,
-    NotEncryptedError,
     PolicyError,
     S3EncryptionClientError,
     UnsupportedOperationError,
 )
-from .envelope_store import CallOptions, EnvelopeStore, Params, RawCall
+from .call import Call, Params
+from .stored_object import StoredObject, plausible_cbc_length, without_checksums
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadOptions:
-    """What a client releases, and when. The client's constructor documents them."""
-
-    buffer_size: int
-    enable_unauthenticated_ranges: bool
-    enable_delayed_authentication: bool
-    allow_plaintext_reads: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectReader:
-    """Finds the envelopes of objects and decrypts them. Each call's state travels in arguments."""
-
-    sealer: ObjectSealer
-    envelopes: EnvelopeStore
-    options: ReadOptions
-
-    # --- head ---------------------------------------------------------------------------------------------------------
-
-    def head_object(self, raw_call: RawCall, params: Params) -> dict[str, Any]:
-        """Return S3's answer, its ContentLength in plaintext terms where that is known."""
-        response = raw_call("HeadObject", params)
-        length = response.get("ContentLength")
-        if length is None or not params.keys().isdisjoint(("Range", "PartNumber")):
-            return response
-        try:
-            fields = envelopes.envelope_fields(response.get("Metadata", {}))
-            plaintext_length = _length_from_fields(fields, length)
-        except S3EncryptionClientError:
-            # Not this call's business: reading the object will say what is wrong with it.
-            return response
-        if plaintext_length is not None:
-            response = _without_checksums({**response, "ContentLength": plaintext_length})
-        return response
-
-    # --- get ----------------------------------------------------------------------------------------------------------
-
-    def get_object(self, raw_call: RawCall, params: Params) -> dict[str, Any]:
-        """Return S3's answer with a decrypting Body, and lengths in plaintext terms."""
-        call = CallOptions.pop_from(params)
-        if "PartNumber" in params:
-            raise UnsupportedOperationError(
-                "PartNumber selects a part of the ciphertext, which can't be decrypted by itself. Use Range."
-            )
-        requested = parse_range(params.get("Range"))
-        self._check_range_may_be_read(requested)
-        # 16 bytes more bring the tag along, so that a range that reaches the end can be verified.
-        sent = {**params, "Range": str(requested.widened(AES_GCM.tag_bytes))} if requested else params
-        response = raw_call("GetObject", sent)
-        try:
-            return self._decrypted(_Get(raw_call, params, requested, response), call)
-        except BaseException:
-            response["Body"].close()
-            raise
-
-    def _check_range_may_be_read(self, requested: ByteRange | None) -> None:
-        if requested is None or requested.may_cover_all:
-            return
-        if not (self.options.enable_unauthenticated_ranges or self.options.allow_plaintext_reads):
-            raise _range_refused()
-
-    def _decrypted(self, get: _Get, call: CallOptions) -> dict[str, Any]:
-        envelope = self.envelope_of(get.raw_call, get.response, get.params, call)
-        if envelope is None:
-            return get.as_requested()
-        if get.status == 200:
-            key = self.sealer.open(envelope, call.encryption_context)
-            return self._whole_response(get, envelope, key)
-        part = self._part_of_response(get, envelope)
-        key = self.sealer.open(envelope, call.encryption_context)
-        if part.span is None:
-            part = self._with_cbc_length(get, part, key)
-        if part.is_whole:
-            length = part.plaintext_length or 0
-            exact = {"ContentLength": length, "ContentRange": content_range(0, length, length)}
-            return {**self._whole_response(get, envelope, key), **exact}
-        if envelope.suite.mode == "CBC":
-            return self._cbc_range(get, envelope, key, part)
-        return self._gcm_range_response(get, part, key)
-
-    def envelope_of(
-        self, raw_call: RawCall, response: Mapping[str, Any], params: Params, call: CallOptions
-    ) -> Envelope | None:
-        """Return the envelope of the object that an answer is about; None for a plaintext object that may be read.
-
-        Raises:
-            NotEncryptedError: It has none, and plaintext may not be read.
-            InvalidEnvelopeError: It has one that can't be used.
-        """
-        try:
-            return self.envelopes.find(raw_call, response.get("Metadata", {}), params, call)
-        except NotEncryptedError:
-            if not self.options.allow_plaintext_reads:
-                raise
-            return None
-
-    def _whole_response(self, get: _Get, envelope: Envelope, content_key: ContentKey) -> dict[str, Any]:
-        response = get.response
-        ciphertext_length = response.get("ContentLength")
-        plaintext_length = None
-        if ciphertext_length is not None:
-            plaintext_length = envelope.suite.plaintext_length(ciphertext_length)
-
-        def new_context(release_unverified: bool) -> CipherContext:
-            noted = None if envelope.suite.authenticated else envelope.plaintext_length
-            return content_key.decryptor(
-                release_unverified=release_unverified,
-                plaintext_length=noted,
-                ciphertext_length=ciphertext_length,
-            )
-
-        stream = DecryptingStream(
-            response["Body"],
-            new_context,
-            ciphertext_length=ciphertext_length,
-            buffer_size=self.options.buffer_size,
-            release_unverified=self.options.enable_delayed_authentication,
-            on_error=partial(_locate, get.params),
+def get_object(call: Call) -> dict[str, Any]:
+    """Return S3's answer with a decrypting Body, and lengths in plaintext terms."""
+    if "PartNumber" in call.params:
+        raise UnsupportedOperationError(
+            "PartNumber selects a part of the ciphertext, which can't be decrypted by itself. Use Range."
         )
-        changes: dict[str, Any] = {"Body": StreamingBody(stream, _as_header(plaintext_length))}
-        shown_length = plaintext_length
-        if shown_length is None:
-            shown_length = _plausible_cbc_length(envelope.plaintext_length, ciphertext_length)
-        if shown_length is not None:
-            changes["ContentLength"] = shown_length
-        return _without_checksums({**response, **changes})
+    requested = parse_range(call.params.get("Range"))
+    _check_range_may_be_read(call, requested)
+    # 16 bytes more bring the tag along, so that a range that reaches the end can be verified.
+    sent = {**call.params, "Range": str(requested.widened(AES_GCM.tag_bytes))} if requested else call.params
+    response = call.send("GetObject", sent)
+    try:
+        return _decrypted(_Answer(StoredObject.of(call, response), requested, response))
+    except BaseException:
+        response["Body"].close()
+        raise
 
-    # --- get, a range -------------------------------------------------------------------------------------------------
 
-    def _part_of_response(self, get: _Get, envelope: Envelope) -> _Part:
-        """Return what part of the object has come; refuse it, before its key is asked for, if it may not be read.
-
-        Raises:
-            PolicyError: It is not the whole object, and unverified ranges are not allowed.
-            ClientError: There is no such range in the plaintext.
-        """
-        received = parse_content_range(get.response.get("ContentRange"))
-        if received is None or get.requested is None:
-            raise UnsupportedOperationError(f"S3 answered with status {get.status} and a part that was not asked for.")
-        part = _Part(*received)
-        plaintext_length = envelope.suite.plaintext_length(part.ciphertext_length)
-        if plaintext_length is not None:
-            return self._release_check(get, part, plaintext_length)
-        if not part.all_sent and not self.options.enable_unauthenticated_ranges:
-            raise _range_refused()
-        return part
-
-    def _release_check(self, get: _Get, part: _Part, plaintext_length: int) -> _Part:
-        """Return a part with what was asked of it in plaintext terms, if it may be read."""
-        assert get.requested is not None  # otherwise no part would have come
-        span = get.requested.span(plaintext_length)
-        if span is None:
-            raise _invalid_range(plaintext_length, get.response)
-        part = replace(part, span=span, plaintext_length=plaintext_length)
-        if part.is_whole or (span != (0, plaintext_length) and self.options.enable_unauthenticated_ranges):
-            return part
-        if span == (0, plaintext_length):
-            # All was asked for: an answer without the tag must not turn a verified read into an unverified one.
-            raise DecryptionError
+def _check_range_may_be_read(call: Call, requested: ByteRange | None) -> None:
+    if requested is None or requested.may_cover_all:
+        return
+    settings = call.encryption.settings
+    if not (settings.enable_unauthenticated_ranges or settings.allow_plaintext_reads):
         raise _range_refused()
 
-    def _with_cbc_length(self, get: _Get, part: _Part, key: ContentKey) -> _Part:
-        """Return a part of a CBC object with its length in plaintext, which the padding of its last block tells."""
-        tail_start = part.ciphertext_length - 2 * AES_BLOCK_BYTES
-        if part.ciphertext_length % AES_BLOCK_BYTES or part.ciphertext_length < AES_BLOCK_BYTES:
-            raise DecryptionError
-        response = get.again(ByteRange(max(0, tail_start), part.ciphertext_length))
-        tail = read_bounded(response["Body"], 2 * AES_BLOCK_BYTES)
-        previous_block = tail[:AES_BLOCK_BYTES] if tail_start >= 0 else key.iv
-        context = key.cbc_range_decryptor(previous_block, last=True)
-        last_block = context.update(tail[-AES_BLOCK_BYTES:]) + context.finalize()
-        return self._release_check(get, part, part.ciphertext_length - AES_BLOCK_BYTES + len(last_block))
-
-    def _gcm_range_response(self, get: _Get, part: _Part, key: ContentKey) -> dict[str, Any]:
-        assert part.span is not None  # CBC ranges go another way
-        assert part.plaintext_length is not None
-        first, last = part.span
-        if part.start != first or part.stop < last:
-            raise DecryptionError
-        window = _Window(key.ctr_context(first), 0, last - first, input_bytes=last - first)
-        return self._range_response(get, get.response, part.span, part.plaintext_length, window)
-
-    def _cbc_range(self, get: _Get, envelope: Envelope, key: ContentKey, part: _Part) -> dict[str, Any]:
-        """Answer a range of a CBC object by another request, for the blocks that it needs."""
-        assert part.span is not None  # it was measured
-        assert part.plaintext_length is not None
-        get.response["Body"].close()
-        start, stop = cbc_ciphertext_span(*part.span, part.ciphertext_length)
-        response = get.again(ByteRange(start, stop))
-        first = part.span[0]
-        previous_block = envelope.iv if first < AES_BLOCK_BYTES else read_up_to(response["Body"], AES_BLOCK_BYTES)
-        context = key.cbc_range_decryptor(previous_block, last=stop == part.ciphertext_length)
-        window = _Window(context, first % AES_BLOCK_BYTES, part.span[1] - first)
-        return self._range_response(get, response, part.span, part.plaintext_length, window)
-
-    def _range_response(
-        self,
-        get: _Get,
-        response: dict[str, Any],
-        span: tuple[int, int],
-        plaintext_length: int,
-        window: _Window,
-    ) -> dict[str, Any]:
-        length = span[1] - span[0]
-        stream = DecryptingStream(
-            response["Body"],
-            lambda release_unverified: window if release_unverified else VerifyFirst(window, length),
-            ciphertext_length=response.get("ContentLength"),
-            buffer_size=self.options.buffer_size,
-            # There is no tag for a part of an object: that is what the caller has opted in to.
-            release_unverified=True,
-            on_error=partial(_locate, get.params),
-        )
-        return _without_checksums(
-            {
-                **response,
-                "Body": StreamingBody(stream, str(length)),
-                "ContentLength": length,
-                "ContentRange": content_range(*span, plaintext_length),
-            }
-        )
-
 
 @dataclass(frozen=True, slots=True)
-class _Get:
-    """One get_object: how to call, what was asked for, and the first answer."""
+class _Answer:
+    """The first answer to a get_object, what object it is about, and what range of that was asked for."""
 
-    raw_call: RawCall
-    params: Params
+    stored: StoredObject
     requested: ByteRange | None
     response: dict[str, Any]
 
@@ -267,21 +64,74 @@ class _Get:
         without = 206 if "ContentRange" in self.response else 200
         return int(self.response.get("ResponseMetadata", {}).get("HTTPStatusCode", without))
 
-    def again(self, span: ByteRange) -> dict[str, Any]:
-        """Return the answer for another range of the very same object."""
-        etag = self.response.get("ETag")
-        return check_same(self.raw_call("GetObject", {**pinned(self.params, etag), "Range": str(span)}), etag)
+    @property
+    def allows_unverified_ranges(self) -> bool:
+        return self.stored.call.encryption.settings.enable_unauthenticated_ranges
 
-    def as_requested(self) -> dict[str, Any]:
-        """Return the answer to the request as the caller made it: for a plaintext object, whose range was widened."""
-        if self.requested is None:
-            return self.response
-        self.response["Body"].close()
-        return self.again(self.requested)
+
+def _decrypted(answer: _Answer) -> dict[str, Any]:
+    stored = answer.stored
+    if stored.envelope is None:
+        return _as_requested(answer)
+    if answer.status == 200:
+        return _whole_response(answer, stored.content_key())
+    part = _part_of_response(answer)
+    key = stored.content_key()
+    if part.span is None:
+        part = _with_cbc_length(answer, part, key)
+    if part.is_whole:
+        length = part.plaintext_length or 0
+        exact = {"ContentLength": length, "ContentRange": content_range(0, length, length)}
+        return {**_whole_response(answer, key), **exact}
+    if key.suite.mode == "CBC":
+        return _cbc_range_response(answer, key, part)
+    return _gcm_range_response(answer, key, part)
+
+
+def _as_requested(answer: _Answer) -> dict[str, Any]:
+    """Return the answer to the request as the caller made it: for a plaintext object, whose range was widened."""
+    if answer.requested is None:
+        return answer.response
+    answer.response["Body"].close()
+    return answer.stored.get(answer.requested)
+
+
+def _whole_response(answer: _Answer, key: ContentKey) -> dict[str, Any]:
+    response, envelope = answer.response, answer.stored.envelope
+    assert envelope is not None  # it has a key
+    ciphertext_length = response.get("ContentLength")
+    plaintext_length = None if ciphertext_length is None else key.suite.plaintext_length(ciphertext_length)
+
+    def new_context(release_unverified: bool) -> CipherContext:
+        return key.decryptor(
+            release_unverified=release_unverified,
+            plaintext_length=None if key.suite.authenticated else envelope.plaintext_length,
+            ciphertext_length=ciphertext_length,
+        )
+
+    settings = answer.stored.call.encryption.settings
+    stream = DecryptingStream(
+        response["Body"],
+        new_context,
+        ciphertext_length=ciphertext_length,
+        buffer_size=settings.buffer_size,
+        release_unverified=settings.enable_delayed_authentication,
+        on_error=partial(_name_object, answer.stored.call.params),
+    )
+    header = None if plaintext_length is None else str(plaintext_length)
+    changes: dict[str, Any] = {"Body": StreamingBody(stream, header)}
+    if plaintext_length is None:
+        plaintext_length = plausible_cbc_length(envelope.plaintext_length, ciphertext_length)
+    if plaintext_length is not None:
+        changes["ContentLength"] = plaintext_length
+    return without_checksums({**response, **changes})
+
+
+# --- a range ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _ResponsePart:
     """A part of the ciphertext, as S3 sent it, and the span of plaintext that was asked for (None: not known yet)."""
 
     start: int
@@ -299,6 +149,98 @@ class _Part:
     def is_whole(self) -> bool:
         """Whether all of the object was asked for and sent, so that it can be verified."""
         return self.all_sent and self.span is not None and self.span == (0, self.plaintext_length)
+
+
+def _part_of_response(answer: _Answer) -> _ResponsePart:
+    """Return what part of the object has come; refuse it, before its key is asked for, if it may not be read.
+
+    Raises:
+        PolicyError: It is not the whole object, and unverified ranges are not allowed.
+        ClientError: There is no such range in the plaintext.
+    """
+    received = parse_content_range(answer.response.get("ContentRange"))
+    if received is None or answer.requested is None:
+        raise UnsupportedOperationError(f"S3 answered with status {answer.status} and a part that was not asked for.")
+    part = _ResponsePart(*received)
+    plaintext_length = answer.stored.plaintext_length
+    if plaintext_length is not None:
+        return _release_check(answer, part, plaintext_length)
+    if not part.all_sent and not answer.allows_unverified_ranges:
+        raise _range_refused()
+    return part
+
+
+def _release_check(answer: _Answer, part: _ResponsePart, plaintext_length: int) -> _ResponsePart:
+    """Return a part with what was asked of it in plaintext terms, if it may be released."""
+    assert answer.requested is not None  # otherwise no part would have come
+    span = answer.requested.span(plaintext_length)
+    if span is None:
+        raise _invalid_range(plaintext_length, answer.response)
+    part = replace(part, span=span, plaintext_length=plaintext_length)
+    if part.is_whole or (span != (0, plaintext_length) and answer.allows_unverified_ranges):
+        return part
+    if span == (0, plaintext_length):
+        # All was asked for: an answer without the tag must not turn a verified read into an unverified one.
+        raise DecryptionError
+    raise _range_refused()
+
+
+def _with_cbc_length(answer: _Answer, part: _ResponsePart, key: ContentKey) -> _ResponsePart:
+    """Return a part of a CBC object with its length in plaintext, which the padding of its last block tells."""
+    tail_start = part.ciphertext_length - 2 * AES_BLOCK_BYTES
+    if part.ciphertext_length % AES_BLOCK_BYTES or part.ciphertext_length < AES_BLOCK_BYTES:
+        raise DecryptionError
+    response = answer.stored.get(ByteRange(max(0, tail_start), part.ciphertext_length))
+    tail = read_bounded(response["Body"], 2 * AES_BLOCK_BYTES)
+    previous_block = tail[:AES_BLOCK_BYTES] if tail_start >= 0 else key.iv
+    context = key.cbc_range_decryptor(previous_block, last=True)
+    last_block = context.update(tail[-AES_BLOCK_BYTES:]) + context.finalize()
+    return _release_check(answer, part, part.ciphertext_length - AES_BLOCK_BYTES + len(last_block))
+
+
+def _gcm_range_response(answer: _Answer, key: ContentKey, part: _ResponsePart) -> dict[str, Any]:
+    assert part.span is not None  # CBC ranges go another way
+    first, last = part.span
+    if part.start != first or part.stop < last:
+        raise DecryptionError
+    window = _Window(key.ctr_context(first), 0, last - first, input_bytes=last - first)
+    return _range_response(answer, answer.response, part, window)
+
+
+def _cbc_range_response(answer: _Answer, key: ContentKey, part: _ResponsePart) -> dict[str, Any]:
+    """Answer a range of a CBC object by another request, for the blocks that it needs."""
+    assert part.span is not None  # it was measured
+    answer.response["Body"].close()
+    first, last = part.span
+    start, stop = cbc_ciphertext_span(first, last, part.ciphertext_length)
+    response = answer.stored.get(ByteRange(start, stop))
+    previous_block = key.iv if first < AES_BLOCK_BYTES else read_up_to(response["Body"], AES_BLOCK_BYTES)
+    context = key.cbc_range_decryptor(previous_block, last=stop == part.ciphertext_length)
+    window = _Window(context, first % AES_BLOCK_BYTES, last - first)
+    return _range_response(answer, response, part, window)
+
+
+def _range_response(answer: _Answer, response: dict[str, Any], part: _ResponsePart, window: _Window) -> dict[str, Any]:
+    assert part.span is not None  # who calls has seen to both
+    assert part.plaintext_length is not None
+    length = part.span[1] - part.span[0]
+    stream = DecryptingStream(
+        response["Body"],
+        lambda release_unverified: window if release_unverified else VerifyFirst(window, length),
+        ciphertext_length=response.get("ContentLength"),
+        buffer_size=answer.stored.call.encryption.settings.buffer_size,
+        # There is no tag for a part of an object: that is what the caller has opted in to.
+        release_unverified=True,
+        on_error=partial(_name_object, answer.stored.call.params),
+    )
+    return without_checksums(
+        {
+            **response,
+            "Body": StreamingBody(stream, str(length)),
+            "ContentLength": length,
+            "ContentRange": content_range(*part.span, part.plaintext_length),
+        }
+    )
 
 
 class _Window:
@@ -355,50 +297,7 @@ class _Window:
         return kept
 
 
-def pinned(params: Params, etag: str | None) -> Params:
-    """Return the parameters of a request about the object with an ETag; not every server has them."""
-    return params if etag is None else {**params, "IfMatch": etag}
-
-
-def check_same(response: dict[str, Any], etag: str | None) -> dict[str, Any]:
-    """Return an answer about the object with an ETag, which was asked for by If-Match.
-
-    Raises:
-        DecryptionError: It is about another one; its body is closed.
-    """
-    if response.get("ETag") != etag:
-        response["Body"].close()
-        raise DecryptionError
-    return response
-
-
-def _length_from_fields(fields: dict[str, str], ciphertext_length: int) -> int | None:
-    if envelopes.has_envelope(fields):
-        envelope = envelopes.parse_fields(fields)
-        exact = envelope.suite.plaintext_length(ciphertext_length)
-        return _plausible_cbc_length(envelope.plaintext_length, ciphertext_length) if exact is None else exact
-    if envelopes.is_complete(fields) and envelopes.V3.with_object <= fields.keys():
-        return AES_GCM.plaintext_length(ciphertext_length)
-    return None
-
-
-def _plausible_cbc_length(noted: int | None, ciphertext_length: int | None) -> int | None:
-    """Return the plaintext length that the writer noted, if padding can make it the ciphertext's."""
-    if noted is None or ciphertext_length is None or not 0 < ciphertext_length - noted <= AES_BLOCK_BYTES:
-        return None
-    return noted
-
-
-def _without_checksums(response: dict[str, Any]) -> dict[str, Any]:
-    """Return a response without what it says of the ciphertext's digests, which would mislead about the plaintext."""
-    return {name: value for name, value in response.items() if name != "ChecksumType" and not is_digest_name(name)}
-
-
-def _as_header(length: int | None) -> str | None:
-    return None if length is None else str(length)
-
-
-def _locate(params: Params, error: BaseException) -> None:
+def _name_object(params: Params, error: BaseException) -> None:
     if isinstance(error, S3EncryptionClientError):
         error.about(params.get("Bucket"), params.get("Key"))
 

@@ -1,9 +1,8 @@
-"""Writing whole objects: put_object."""
+"""put_object: a whole object encrypted."""
 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from typing import Any
 
 from .._body.digests import PlaintextClaims, crc32_of, digest_field, take_claims
@@ -12,61 +11,54 @@ from .._body.request import EncryptingReader, SmallBody, encrypted_in_spool
 from .._crypto.contexts import ContentKey
 from .._crypto.ghash import Ghash
 from .._crypto.keystream import KeystreamSegment
-from .._sealer import ObjectSealer
 from ..exceptions import UnsupportedOperationError
-from .envelope_store import CallOptions, EnvelopeStore, Params, RawCall
+from .call import Call, Params
+from .placement import Placement
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectWriter:
-    """Encrypts objects and stores them with their envelopes."""
+def put_object(call: Call) -> Any:
+    """Store an object encrypted, and return S3's answer."""
+    if "WriteOffsetBytes" in call.params:
+        raise UnsupportedOperationError(
+            "WriteOffsetBytes appends to an object, which would destroy an encrypted one. Write the whole object."
+        )
+    with PlaintextSource(call.params.pop("Body", b"")) as source:
+        return _put(call, source)
 
-    sealer: ObjectSealer
-    envelopes: EnvelopeStore
-    # The algorithm of the checksum that botocore adds to a request that asks for no other.
-    default_checksum: str | None
 
-    def put_object(self, raw_call: RawCall, params: Params) -> Any:
-        """Store an object encrypted, and return S3's answer."""
-        call = CallOptions.pop_from(params)
-        if "WriteOffsetBytes" in params:
-            raise UnsupportedOperationError(
-                "WriteOffsetBytes appends to an object, which would destroy an encrypted one. Write the whole object."
-            )
-        with PlaintextSource(params.pop("Body", b"")) as source:
-            return self._put(raw_call, params, call, source)
+def _put(call: Call, source: PlaintextSource) -> Any:
+    params = call.params
+    claims = take_claims(params)
+    check_length(source, claims)
+    placement = Placement.of(call)
+    small = source.take_small()
+    if small is not None:
+        # Read and checked before a data key is asked for, and encrypted once, however often botocore reads it.
+        claims.check_all(small)
+    sealed = call.encryption.sealer.seal(call.encryption_context)
+    placed = placement.with_envelope(sealed.envelope)
+    params["Metadata"] = placed.metadata
+    if small is not None:
+        response = call.send("PutObject", {**params, **_small_body(call, sealed.content_key, small, claims)})
+    else:
+        with _large_body(source, sealed.content_key, claims) as body:
+            response = call.send("PutObject", {**params, "Body": body})
+    placed.put_instruction_file(call.send)
+    return response
 
-    def _put(self, raw_call: RawCall, params: Params, call: CallOptions, source: PlaintextSource) -> Any:
-        claims = take_claims(params)
-        check_length(source, claims)
-        self.envelopes.check_put(params, call)
-        small = source.take_small()
-        if small is not None:
-            # Read and checked before a data key is asked for, and encrypted once, however often botocore reads it.
-            claims.check_all(small)
-        sealed = self.sealer.seal(call.encryption_context)
-        stored = self.envelopes.layout(sealed.envelope, params, call)
-        params["Metadata"] = stored.metadata
-        if small is not None:
-            response = raw_call("PutObject", {**params, **self._small_body(sealed.content_key, small, params, claims)})
-        else:
-            with _large_body(source, sealed.content_key, claims) as body:
-                response = raw_call("PutObject", {**params, "Body": body})
-        self.envelopes.put_instruction_file(raw_call, stored, params)
-        return response
 
-    def _small_body(self, key: ContentKey, plaintext: bytes, params: Params, claims: PlaintextClaims) -> Params:
-        """Return the parameters of a body that is encrypted at once.
+def _small_body(call: Call, key: ContentKey, plaintext: bytes, claims: PlaintextClaims) -> Params:
+    """Return the parameters of a body that is encrypted at once.
 
-        Its checksum goes into a header: botocore would put it behind the body, in chunks.
-        """
-        body = key.encrypt(plaintext)
-        algorithm = params.get("ChecksumAlgorithm", self.default_checksum)
-        if algorithm == "CRC32":
-            return {"Body": SmallBody(body), "ChecksumCRC32": crc32_of(body)}
-        if algorithm is None and "ContentMD5" in claims.digests:
-            return {"Body": SmallBody(body), **digest_field("ContentMD5", [body])}
-        return {"Body": SmallBody(body)}
+    Its checksum goes into a header: botocore would put it behind the body, in chunks.
+    """
+    body = key.encrypt(plaintext)
+    algorithm = call.params.get("ChecksumAlgorithm", call.encryption.default_checksum)
+    if algorithm == "CRC32":
+        return {"Body": SmallBody(body), "ChecksumCRC32": crc32_of(body)}
+    if algorithm is None and "ContentMD5" in claims.digests:
+        return {"Body": SmallBody(body), **digest_field("ContentMD5", [body])}
+    return {"Body": SmallBody(body)}
 
 
 def _large_body(

@@ -6,7 +6,7 @@ and that could carry content, is refused: a new botocore can't open a way for pl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,12 @@ from botocore.handlers import BUILTIN_HANDLERS
 from botocore.hooks import HierarchicalEmitter
 from botocore.validate import ParamValidator
 
-from .envelope_store import CONTEXT_PARAMETER, SUFFIX_PARAMETER, Params
+from .call import CONTEXT_PARAMETER, SUFFIX_PARAMETER, Call, Params
+from .copy import copy_object, rename_object
+from .delete import delete_object, delete_objects
+from .get import get_object
+from .head import head_object
+from .put import put_object
 
 DECISIONS: Mapping[str, str] = {
     "encrypt": "content is encrypted before it is sent",
@@ -30,15 +35,30 @@ DECISIONS: Mapping[str, str] = {
 class Operation:
     """What the client does with one operation of S3's model, or with one method that boto3 adds to these.
 
-    ``decision`` is one of DECISIONS. ``handle`` names the method of Handlers that does it; ``reason`` says why, and
-    what to do instead, where the call is always refused; ``note`` is what else a user must know.
+    ``decision`` is one of DECISIONS. ``function`` does it, and ``extra`` names the parameters that it takes beside
+    boto3's; ``reason`` says why, and what to do instead, where the call is always refused; ``note`` is what else a user
+    must know.
     """
 
     decision: str
-    handle: str = ""
+    function: Callable[[Call], Any] | None = None
+    extra: tuple[str, ...] = ()
     reason: str = ""
     note: str = ""
 
+
+def _of_uploads(name: str) -> Callable[[Call], Any]:
+    return lambda call: getattr(call.encryption.uploads, name)(
+        call.send,
+        {
+            **call.params,
+            **({CONTEXT_PARAMETER: call.encryption_context} if call.encryption_context is not None else {}),
+            **({SUFFIX_PARAMETER: call.instruction_file_suffix} if call.instruction_file_suffix is not None else {}),
+        },
+    )
+
+
+CALL_PARAMETERS = (CONTEXT_PARAMETER, SUFFIX_PARAMETER)
 
 _PASS = Operation("pass")
 _LISTING = Operation(
@@ -52,7 +72,8 @@ _AT_REST = Operation("pass", note="This is about S3's own encryption at rest, wh
 _WITH_CONTENT: Mapping[str, Operation] = {
     "PutObject": Operation(
         "encrypt",
-        handle="writer.put_object",
+        put_object,
+        extra=CALL_PARAMETERS,
         note="`ContentLength`, `ContentMD5` and `ChecksumCRC32`, `SHA1`, `SHA256`, `SHA512`, `MD5` are compared with "
         "the plaintext, and not sent; other checksums are refused (`ChecksumAlgorithm=` asks S3 for one of the "
         "ciphertext). `ETag`, `Size` and checksums of the answer are the ciphertext's. `WriteOffsetBytes` (append) is "
@@ -60,7 +81,8 @@ _WITH_CONTENT: Mapping[str, Operation] = {
     ),
     "GetObject": Operation(
         "decrypt",
-        handle="reader.get_object",
+        get_object,
+        extra=CALL_PARAMETERS,
         note="`Body`, `ContentLength` and `ContentRange` are the plaintext's; checksums are left out, as they are the "
         "ciphertext's; `Metadata` shows the envelope. A `Range` of less than the object needs "
         "`enable_unauthenticated_ranges`. `PartNumber` is refused: use `Range`. An object without an envelope needs "
@@ -68,61 +90,65 @@ _WITH_CONTENT: Mapping[str, Operation] = {
     ),
     "HeadObject": Operation(
         "translate",
-        handle="reader.head_object",
+        head_object,
         note="`ContentLength` is the plaintext's, where the metadata tell it. It is the ciphertext's for V1 and V2 "
         "objects with an instruction file, for CBC content that does not note its length, and with `Range` or "
         "`PartNumber`.",
     ),
     "CreateMultipartUpload": Operation(
         "encrypt",
-        handle="uploads.create_multipart_upload",
+        _of_uploads("create_multipart_upload"),
+        extra=CALL_PARAMETERS,
         note="The key is in this client's memory: all parts must go through the same client, in the same process.",
     ),
     "UploadPart": Operation(
         "encrypt",
-        handle="uploads.upload_part",
+        _of_uploads("upload_part"),
         note="In any order, from many threads. A part that is sent again must have the same content. A part below "
         "5 MiB is held back until the upload is completed. `ContentLength`, `ContentMD5` and `Checksum*` are as in "
         "`put_object`. Parts of an upload that this client did not start are refused.",
     ),
     "CompleteMultipartUpload": Operation(
         "encrypt",
-        handle="uploads.complete_multipart_upload",
+        _of_uploads("complete_multipart_upload"),
         note="Sends the tag. All parts that were uploaded must be listed, without gaps. `ChecksumCRC32` of the whole "
         "object is compared with the plaintext, and not sent; others are refused. `MpuObjectSize` is the plaintext's.",
     ),
     "AbortMultipartUpload": Operation(
         "translate",
-        handle="uploads.abort_multipart_upload",
+        _of_uploads("abort_multipart_upload"),
         note="Parts that wait for others fail at once, and the key is forgotten.",
     ),
     "UploadPartCopy": Operation(
         "protect",
-        handle="uploads.upload_part_copy",
+        _of_uploads("upload_part_copy"),
         note="Refused into an upload of this client, whose key the copied bytes don't have: download them and use "
         "`upload_part`. Into other uploads S3 copies what it has.",
     ),
     "CopyObject": Operation(
         "protect",
-        handle="copies.copy_object",
+        copy_object,
+        extra=(SUFFIX_PARAMETER,),
         note="The copy keeps its source's envelope, also with `MetadataDirective='REPLACE'`, and its instruction file "
         "(that of `InstructionFileSuffix`, where the call says so). "
         "What was not encrypted is not encrypted by being copied: download it and write it anew.",
     ),
     "DeleteObject": Operation(
         "translate",
-        handle="remover.delete_object",
+        delete_object,
+        extra=(SUFFIX_PARAMETER,),
         note="Where `envelope_location` or the call's `InstructionFileSuffix` says that there is an instruction file, "
         "it is deleted after its object; never with `VersionId`.",
     ),
     "DeleteObjects": Operation(
         "translate",
-        handle="remover.delete_objects",
+        delete_objects,
+        extra=(SUFFIX_PARAMETER,),
         note="Instruction files as in `delete_object`, in one more call, whose `Errors` are told of their objects.",
     ),
     "RenameObject": Operation(
         "protect",
-        handle="copies.rename_object",
+        rename_object,
         note="Refused with `envelope_location='instruction_file'`, because the instruction file would not follow: copy "
         "and delete.",
     ),
@@ -235,16 +261,6 @@ METHODS: Mapping[str, Operation] = {
     ),
 }
 
-CALL_PARAMETERS = (CONTEXT_PARAMETER, SUFFIX_PARAMETER)
-EXTRA_PARAMETERS = {
-    "PutObject": CALL_PARAMETERS,
-    "GetObject": CALL_PARAMETERS,
-    "CreateMultipartUpload": CALL_PARAMETERS,
-    "CopyObject": (SUFFIX_PARAMETER,),
-    "DeleteObject": (SUFFIX_PARAMETER,),
-    "DeleteObjects": (SUFFIX_PARAMETER,),
-}
-
 PRESIGNED_READS = ("get_object", "head_object")
 PRESIGNED_WARNING = "Whoever uses a presigned URL to read gets the encrypted object and must decrypt it."
 
@@ -305,11 +321,10 @@ def validate(model: Any, params: Params) -> None:
     Raises:
         ParamValidationError: As plain boto3 would raise it.
     """
-    extra = EXTRA_PARAMETERS.get(model.name, ())
-    known = {name: value for name, value in params.items() if name not in extra}
-    _BOTOCORES_OWN.emit(f"before-parameter-build.s3.{model.name}", params=known, model=model, context={})
+    built = dict(params)
+    _BOTOCORES_OWN.emit(f"before-parameter-build.s3.{model.name}", params=built, model=model, context={})
     # A handler may have made a file of the body; the caller's own is what must be of a right type.
-    given = {**known, "Body": params["Body"]} if "Body" in params else known
+    given = {**built, "Body": params["Body"]} if "Body" in params else built
     report = ParamValidator().validate(given, model.input_shape)
     if report.has_errors():
         raise ParamValidationError(report=report.generate_report())

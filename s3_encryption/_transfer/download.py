@@ -14,7 +14,7 @@ import stat
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,9 +33,8 @@ from s3transfer.utils import S3_RETRYABLE_DOWNLOAD_ERRORS, OSUtils
 from .._body.response import READ_BYTES, processed
 from .._crypto.contexts import Buffer, ContentKey
 from .._crypto.out_of_order import OutOfOrderDecryptor
-from .._envelope.formats import Envelope
-from .._operations.envelope_store import CallOptions, Params, error_code
-from .._operations.get import ObjectReader, pinned
+from .._operations.call import Call, Params, error_code
+from .._operations.stored_object import StoredObject, pinned
 from ..exceptions import DecryptionError
 
 # Older versions of s3transfer, which don't pin what they download, have none.
@@ -77,16 +76,14 @@ class FullReader:
 class Download:
     """One managed download.
 
-    ``client`` decrypts, ``inner`` is the ordinary client beneath it; ``call_params`` are the call's parameters beyond
-    boto3's own.
+    ``client`` decrypts, ``inner`` is the ordinary client beneath it. ``call`` is about the object, and sends on the
+    inner client; ``extra_args`` are those of its parameters that are not the object's name.
     """
 
     client: Any
     inner: Any
-    reader: ObjectReader
-    target: Params
-    extra_args: Mapping[str, Any]
-    call_params: Params
+    call: Call
+    extra_args: Params
     callback: Callable[[int], Any] | None
     config: TransferConfig
 
@@ -114,25 +111,26 @@ class Download:
 
     def _run(self, sink: Any, *, writes_unverified: bool) -> None:
         self._check_arguments()
-        head = self.inner.head_object(**self.target, **self.extra_args)
+        head = self.inner.head_object(**self.call.params)
         # Only s3transfer keeps to a bandwidth.
         is_large = bool(self.config.max_bandwidth) or head["ContentLength"] >= self.config.multipart_threshold
-        envelope = self._envelope(head) if is_large else None
-        if is_large and envelope is None:
-            self._fetch_ranges(sink, head, head["ContentLength"])
-        elif envelope is None or not envelope.suite.authenticated:
+        stored = StoredObject.of(self.call, head) if is_large else None
+        envelope = stored.envelope if stored is not None else None
+        if stored is not None and envelope is None:
+            self._fetch_ranges(sink, stored)
+        elif stored is None or envelope is None or not envelope.suite.authenticated:
             _write_all(sink, self._released(), self.callback)
         elif writes_unverified:
-            self._fetch(head, self._content_key(envelope), plaintext_to=sink)
+            self._fetch(stored, stored.content_key(), plaintext_to=sink)
         else:
-            _write_all(sink, self._verified(head, self._content_key(envelope)))
+            _write_all(sink, self._verified(stored, stored.content_key()))
 
     def _released(self) -> Generator[bytes, None, None]:
         """Yield what one get_object releases; ask again, as often as s3transfer does, for what broke off."""
         released = ResumeGuard()
         for _ in range(self.config.num_download_attempts):
             try:
-                response = self.client.get_object(**pinned({**self.target, **self.extra_args}, released.etag))
+                response = self.client.get_object(**pinned(self.call.params, released.etag))
                 with contextlib.closing(response["Body"]) as body:
                     yield from released.new_pieces(iter(partial(body.read, READ_BYTES), b""), response.get("ETag"))
                 return
@@ -145,38 +143,27 @@ class Download:
                     raise
                 # In s3transfer's words, which large downloads have from itself.
                 raise _DOWNLOAD_FAILED(
-                    f'Contents of stored object "{self.target["Key"]}" in bucket "{self.target["Bucket"]}" '
+                    f'Contents of stored object "{self.call.params["Key"]}" in bucket "{self.call.params["Bucket"]}" '
                     "did not match expected ETag."
                 ) from error
         raise RetriesExceededError(failure)
 
-    @property
-    def _call(self) -> CallOptions:
-        return CallOptions.pop_from(dict(self.call_params))
-
-    def _envelope(self, head: Mapping[str, Any]) -> Envelope | None:
-        params = {**self.target, **self.extra_args}
-        return self.reader.envelope_of(self.inner._make_api_call, head, params, self._call)
-
-    def _content_key(self, envelope: Envelope) -> ContentKey:
-        return self.reader.sealer.open(envelope, self._call.encryption_context)
-
-    def _verified(self, head: Mapping[str, Any], key: ContentKey) -> Generator[Buffer, None, None]:
+    def _verified(self, stored: StoredObject, key: ContentKey) -> Generator[Buffer, None, None]:
         """Fetch the object in ranges, and yield it when it is verified: from memory, or from a spool of ciphertext."""
-        if head["ContentLength"] <= self.reader.options.buffer_size:
+        if (stored.ciphertext_length or 0) <= self.call.encryption.settings.buffer_size:
             held = io.BytesIO()
-            self._fetch(head, key, plaintext_to=held)
+            self._fetch(stored, key, plaintext_to=held)
             yield held.getvalue()
             return
         with tempfile.TemporaryFile() as spool:
-            self._fetch(head, key, ciphertext_to=spool)
+            self._fetch(stored, key, ciphertext_to=spool)
             spool.seek(0)
             # What comes from the spool is verified once more.
             yield from processed(iter(lambda: spool.read(READ_BYTES), b""), key.decryptor(release_unverified=True))
 
     def _fetch(
         self,
-        head: Mapping[str, Any],
+        stored: StoredObject,
         key: ContentKey,
         *,
         plaintext_to: IO[bytes] | None = None,
@@ -184,27 +171,28 @@ class Download:
     ) -> None:
         """Fetch the object in ranges, write it wherever it is wanted, and verify it at the end."""
         write = None if plaintext_to is None else partial(_write_at, plaintext_to)
-        parts = OutOfOrderDecryptor(key, head["ContentLength"], self.config.multipart_chunksize, write)
+        length = stored.ciphertext_length or 0
+        parts = OutOfOrderDecryptor(key, length, self.config.multipart_chunksize, write)
 
         def take(offset: int, data: bytes) -> None:
             if ciphertext_to is not None:
                 _write_at(ciphertext_to, offset, data)
             parts.update(offset, data)
 
-        self._fetch_ranges(_Sink(take), head, key.suite.plaintext_length(head["ContentLength"]) or 0)
+        self._fetch_ranges(_Sink(take), stored)
         parts.verify()
 
-    def _fetch_ranges(self, sink: Any, head: Mapping[str, Any], plaintext_length: int) -> None:
+    def _fetch_ranges(self, sink: Any, stored: StoredObject) -> None:
         """Let s3transfer fetch the object as it is stored."""
-        subscribers: list[Any] = [PinnedSizeAndETag(head["ContentLength"], head.get("ETag"))]
+        subscribers: list[Any] = [PinnedSizeAndETag(stored.ciphertext_length or 0, stored.etag)]
         if self.callback is not None:
-            subscribers.append(ProgressCallbackInvoker(PlaintextProgress(self.callback, plaintext_length)))
+            subscribers.append(ProgressCallbackInvoker(PlaintextProgress(self.callback, stored.plaintext_length or 0)))
         with create_transfer_manager(self.inner, _adapted(self.config)) as manager:
             future = manager.download(
-                self.target["Bucket"],
-                self.target["Key"],
+                self.call.params["Bucket"],
+                self.call.params["Key"],
                 sink,
-                dict(self.extra_args),
+                self.extra_args,
                 subscribers,
             )
             future.result()
@@ -212,7 +200,7 @@ class Download:
     def _check_arguments(self) -> None:
         """Refuse what s3transfer refuses, in its words, also for the downloads that it does not see."""
         for resource, pattern in TransferManager._UNSUPPORTED_BUCKET_PATTERNS.items():
-            if pattern.match(str(self.target["Bucket"])):
+            if pattern.match(str(self.call.params["Bucket"])):
                 raise ValueError(
                     f"TransferManager methods do not support {resource} resource. Use direct client calls instead."
                 )

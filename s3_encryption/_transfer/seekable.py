@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from typing import IO, Any
 
 from .._body.ranges import ByteRange, parse_content_range
 from .._body.response import READ_BYTES
 from .._crypto.contexts import ContentKey, VerifyFirst
-from .._operations.envelope_store import CallOptions, Params, RawCall
-from .._operations.get import ObjectReader, check_same, pinned
+from .._operations.call import Call
+from .._operations.get import get_object
+from .._operations.stored_object import StoredObject
 from ..exceptions import DecryptionError, UnsupportedOperationError
 
 # Returns the bytes in a span.
@@ -73,7 +75,7 @@ class SeekableObject(io.RawIOBase):
         super().close()
 
 
-def open_object(reader: ObjectReader, raw_call: RawCall, params: Params) -> io.BufferedReader:
+def open_object(call: Call) -> io.BufferedReader:
     """Return an object as a seekable binary file.
 
     Raises:
@@ -81,23 +83,22 @@ def open_object(reader: ObjectReader, raw_call: RawCall, params: Params) -> io.B
             a part.
         S3EncryptionClientError: As for get_object.
     """
-    if not params.keys().isdisjoint(("Range", "PartNumber")):
+    if not call.params.keys().isdisjoint(("Range", "PartNumber")):
         raise UnsupportedOperationError("A file is the whole object: seek and read, in place of Range and PartNumber.")
-    call = CallOptions.pop_from(params)
-    head = raw_call("HeadObject", dict(params))
-    stored_length = head["ContentLength"]
-    ranges = RangeSource(raw_call, params, head)
-    envelope = reader.envelope_of(raw_call, head, params, call)
-    if envelope is None:
-        return io.BufferedReader(SeekableObject(stored_length, ranges.read_span), _READ_AHEAD_BYTES)
-    length = envelope.suite.plaintext_length(stored_length)
+    stored = StoredObject.of(call, call.send("HeadObject", dict(call.params)))
+    assert stored.ciphertext_length is not None  # HEAD tells it
+    settings = call.encryption.settings
+    ranges = RangeSource(stored)
+    if stored.envelope is None:
+        return io.BufferedReader(SeekableObject(stored.ciphertext_length, ranges.read_span), _READ_AHEAD_BYTES)
+    length = stored.plaintext_length
     if length is None:
-        return _cbc_file(reader, raw_call, ranges.pinned, call, stored_length)
-    key = reader.sealer.open(envelope, call.encryption_context)
-    if reader.options.enable_unauthenticated_ranges:
+        return _cbc_file(stored)
+    key = stored.content_key()
+    if settings.enable_unauthenticated_ranges:
         raw = SeekableObject(length, _decrypted(key, ranges.read_span))
     else:
-        spool = _Spool(raw_call, ranges.pinned, key, stored_length, reader.options.buffer_size)
+        spool = _Spool(stored, key)
         raw = SeekableObject(length, _decrypted(key, spool.read_span), spool.close)
     return io.BufferedReader(raw, _READ_AHEAD_BYTES)
 
@@ -121,19 +122,9 @@ def _decrypted(key: ContentKey, read_span: ReadSpan) -> ReadSpan:
 class _Spool:
     """The ciphertext of an object, fetched and verified at the first read."""
 
-    def __init__(
-        self,
-        raw_call: RawCall,
-        params: Params,
-        key: ContentKey,
-        ciphertext_length: int,
-        buffer_size: int,
-    ) -> None:
-        self._raw_call = raw_call
-        self._params = params
+    def __init__(self, stored: StoredObject, key: ContentKey) -> None:
+        self._stored = stored
         self._key = key
-        self._ciphertext_length = ciphertext_length
-        self._buffer_size = buffer_size
         self._file: IO[bytes] | None = None
 
     def read_span(self, start: int, stop: int) -> bytes:
@@ -149,15 +140,16 @@ class _Spool:
             self._file.close()
 
     def _verified(self) -> IO[bytes]:
-        file = tempfile.SpooledTemporaryFile(max_size=self._buffer_size)  # noqa: SIM115 - closed with the object's file
+        buffer_size = self._stored.call.encryption.settings.buffer_size
+        file = tempfile.SpooledTemporaryFile(max_size=buffer_size)  # noqa: SIM115 - closed with the object's file
         context = self._key.decryptor(release_unverified=True)
         try:
-            with closing(self._raw_call("GetObject", self._params)["Body"]) as body:
+            with closing(self._stored.get()["Body"]) as body:
                 while piece := body.read(READ_BYTES):
                     context.update(piece)
                     file.write(piece)
             context.finalize()
-            if file.tell() != self._ciphertext_length:
+            if file.tell() != self._stored.ciphertext_length:
                 # HEAD told of another object: where this one's plaintext ends would be anybody's guess.
                 raise DecryptionError
         except BaseException:
@@ -169,37 +161,27 @@ class _Spool:
 class RangeSource:
     """What S3 holds, fetched piece by piece, and never verified."""
 
-    def __init__(self, raw_call: RawCall, params: Params, head: Mapping[str, Any]) -> None:
-        self._raw_call = raw_call
-        self._length = head["ContentLength"]
-        self._etag = head.get("ETag")
-        self.pinned = pinned(params, self._etag)
+    def __init__(self, stored: StoredObject) -> None:
+        self._stored = stored
 
     def read_span(self, start: int, stop: int) -> bytes:
         """Return a span of it."""
         if start == stop:
             return b""
-        answer = self._raw_call("GetObject", {**self.pinned, "Range": str(ByteRange(start, stop))})
-        response = check_same(answer, self._etag)
+        response = self._stored.get(ByteRange(start, stop))
         with closing(response["Body"]) as body:
             received = parse_content_range(response.get("ContentRange"))
-            if received != (start, stop, self._length):
+            if received != (start, stop, self._stored.ciphertext_length):
                 raise DecryptionError
             return bytes(body.read())
 
 
-def _cbc_file(
-    reader: ObjectReader,
-    raw_call: RawCall,
-    params: Params,
-    call: CallOptions,
-    ciphertext_length: int,
-) -> io.BufferedReader:
-    if ciphertext_length > reader.options.buffer_size:
+def _cbc_file(stored: StoredObject) -> io.BufferedReader:
+    buffer_size = stored.call.encryption.settings.buffer_size
+    if (stored.ciphertext_length or 0) > buffer_size:
         raise UnsupportedOperationError(
-            f"A legacy CBC object of {ciphertext_length} bytes can't be opened as a file: its plaintext "
+            f"A legacy CBC object of {stored.ciphertext_length} bytes can't be opened as a file: its plaintext "
             "would have to be held in memory. Raise buffer_size, or read it with get_object."
         )
-    body = reader.get_object(raw_call, {**params, **call.as_params()})["Body"]
-    with closing(body):
+    with closing(get_object(replace(stored.call, params=stored.pinned))["Body"]) as body:
         return io.BufferedReader(io.BytesIO(body.read()))

@@ -84,9 +84,9 @@ def test_cf_02_policy_decides_what_is_written_and_what_is_read(
 def test_cf_04_options_can_not_be_changed_afterwards(bucket: Bucket) -> None:
     """What decides on reading and writing is frozen; so is what it consists of."""
     client = bucket.client(V2_AES)
-    handlers = client._handlers
-    frozen: list[Any] = [handlers, handlers.reader, handlers.reader.sealer, handlers.reader.options, handlers.writer]
-    for thing in [*frozen, handlers.reader.envelopes]:
+    encryption = client._encryption
+    frozen: list[Any] = [encryption, encryption.sealer, encryption.settings]
+    for thing in frozen:
         for field in dataclasses.fields(thing):
             with pytest.raises(dataclasses.FrozenInstanceError):
                 setattr(thing, field.name, True)

@@ -14,7 +14,7 @@ from support.worlds import StrictWorld
 
 from s3_encryption._operations.table import OPERATIONS
 
-OWN = sorted(name for name, operation in OPERATIONS.items() if operation.decision != "pass" and operation.handle)
+OWN = sorted(name for name, operation in OPERATIONS.items() if operation.decision != "pass" and operation.function)
 _VALID = {"string": "text", "integer": 1, "long": 1, "blob": b"", "map": {}, "list": [], "boolean": True}
 
 

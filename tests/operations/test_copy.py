@@ -113,7 +113,7 @@ def test_metadata_counts_in_parts_only_with_its_directive(
     arguments = {"Metadata": {"owner": "somebody"}, **directive}
     moto.plain.copy_object(**moto.object_at("plain"), CopySource=source_at(moto), **arguments)
     if older_s3transfer:
-        monkeypatch.setattr("s3_encryption.client.MANAGED_COPIES_KEEP_METADATA", False)
+        monkeypatch.setattr("s3_encryption._operations.copy.MANAGED_COPIES_KEEP_METADATA", False)
         monkeypatch.setattr(CopySubmissionTask, "_apply_preserved_metadata", lambda self, given, kept: given, False)
     WAYS["copy-in-parts"](moto, client, arguments)
     assert moto.metadata_stored(COPY) == moto.metadata_stored("plain")

@@ -105,7 +105,7 @@ def test_lk_10_ended_upload_is_unknown(s3: StrictWorld, end: str) -> None:
 
 
 def _state_of(upload: Upload) -> Any:
-    return upload.client._handlers.uploads._uploads[upload.named["UploadId"]]
+    return upload.client._encryption.uploads._uploads[upload.named["UploadId"]]
 
 
 def test_up_16_uploads_that_are_never_ended_are_forgotten(s3: StrictWorld, monkeypatch: pytest.MonkeyPatch) -> None:

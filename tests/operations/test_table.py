@@ -53,7 +53,7 @@ def test_rows_are_well_formed() -> None:
     """Each row has one of the five decisions, and a refusal has its reason."""
     assert {row.decision for row in OPERATIONS.values()} <= _DECISIONS
     assert [
-        name for name, row in OPERATIONS.items() if row.decision == "protect" and not (row.reason or row.handle)
+        name for name, row in OPERATIONS.items() if row.decision == "protect" and not (row.reason or row.function)
     ] == []
 
 

@@ -32,7 +32,7 @@ from s3_encryption._operations.multipart import _Upload
 
 from .ledger import MAX_BYTES
 from .storm import Shore, Storm
-from .work import BackgroundThread
+from .work import Worker
 
 # No round may take longer than that, whatever the network does.
 HANG_SECONDS = 300
@@ -99,7 +99,7 @@ def _work(
         stormy = {name: client(storm.url, **options) for name, options in _CLIENTS.items()}
         ranger = client(lesser_storm.url, enable_unauthenticated_ranges=True)
         workers = [
-            BackgroundThread(name, f"{seed} {name}", stormy, ranger, _made(folder / name), largest)
+            Worker(name, f"{seed} {name}", stormy, ranger, _made(folder / name), largest)
             for name in map("worker-{}".format, range(threads))
         ]
         report.broken += _run_all([functools.partial(_steps, worker, steps()) for worker in workers])
@@ -111,7 +111,7 @@ def _work(
         report.faults = storm.faults + lesser_storm.faults
 
 
-def _steps(worker: BackgroundThread, steps: Iterator[object]) -> None:
+def _steps(worker: Worker, steps: Iterator[object]) -> None:
     for _ in steps:
         worker.step()
 

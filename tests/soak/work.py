@@ -54,7 +54,7 @@ class Unseekable:
         return self._file.read(size)
 
 
-class BackgroundThread:
+class Worker:
     """One thread's work.
 
     Args:

@@ -1,0 +1,80 @@
+"""One call of an operation: what it says, what the client encrypts with, and how requests are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from botocore.exceptions import ClientError
+
+from .._sealer import ObjectSealer
+
+if TYPE_CHECKING:
+    from .multipart import MultipartUploads
+
+Params: TypeAlias = dict[str, Any]
+# Sends a request as it is, and returns botocore's response.
+Send: TypeAlias = Callable[[str, Params], dict[str, Any]]
+
+CONTEXT_PARAMETER = "EncryptionContext"
+SUFFIX_PARAMETER = "InstructionFileSuffix"
+
+# What every request about an object must repeat, also those that the caller does not see.
+REPEATED_PARAMETERS = (
+    "RequestPayer",
+    "ExpectedBucketOwner",
+    "SSECustomerAlgorithm",
+    "SSECustomerKey",
+    "SSECustomerKeyMD5",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Placeholder."""
+
+    envelope_location: str
+    instruction_file_suffix: str
+    ignore_instruction_files: bool
+    buffer_size: int
+    enable_unauthenticated_ranges: bool
+    enable_delayed_authentication: bool
+    allow_plaintext_reads: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Encryption:
+    """What a client encrypts and decrypts with. All its calls share it.
+
+    ``default_checksum`` is the algorithm of the checksum that botocore adds to a request that asks for no other.
+    """
+
+    sealer: ObjectSealer
+    settings: Settings
+    default_checksum: str | None
+    uploads: MultipartUploads
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of an operation.
+
+    ``params`` are boto3's own parameters; ``encryption_context`` and ``instruction_file_suffix`` are what the call says
+    beyond them. ``send`` sends a request as it is.
+    """
+
+    encryption: Encryption
+    send: Send
+    params: Params
+    encryption_context: Mapping[str, str] | None = None
+    instruction_file_suffix: str | None = None
+
+    def repeated(self) -> Params:
+        """Return what every request about the call's object must repeat."""
+        return {name: self.params[name] for name in REPEATED_PARAMETERS if name in self.params}
+
+
+def error_code(error: ClientError) -> object:
+    """Return S3's code for an error."""
+    return error.response.get("Error", {}).get("Code")

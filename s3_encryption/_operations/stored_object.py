@@ -1,0 +1,139 @@
+"""An object as S3 has it: its envelope, its lengths, and how to ask for the very same object again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from .._body.digests import is_digest_name
+from .._body.ranges import ByteRange, parse_content_range
+from .._body.response import read_bounded
+from .._crypto.contexts import ContentKey
+from .._crypto.suites import AES_BLOCK_BYTES
+from .._envelope import formats
+from .._envelope.formats import Envelope
+from ..exceptions import DecryptionError, InvalidEnvelopeError, NotEncryptedError, quoted
+from .call import Call, Params, error_code
+from .placement import suffix_of
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """What an answer of S3 says of an object.
+
+    ``envelope`` is None for a plaintext object that may be read. ``ciphertext_length`` is the length in bytes of what
+    is stored, None where the server did not say. ``etag`` is None on servers that have none.
+    """
+
+    call: Call
+    envelope: Envelope | None
+    ciphertext_length: int | None
+    etag: str | None
+
+    @classmethod
+    def of(cls, call: Call, response: Mapping[str, Any]) -> StoredObject:
+        """Return what an answer to a call is about; its envelope may be in an instruction file, which is fetched.
+
+        Raises:
+            NotEncryptedError: It has no envelope, and plaintext may not be read.
+            InvalidEnvelopeError: It has one that can't be used.
+        """
+        envelope = None
+        try:
+            envelope = _find_envelope(call, response.get("Metadata", {}))
+        except NotEncryptedError:
+            if not call.encryption.settings.allow_plaintext_reads:
+                raise
+        part = parse_content_range(response.get("ContentRange"))
+        length = part[2] if part is not None else response.get("ContentLength")
+        return cls(call, envelope, length, response.get("ETag"))
+
+    @property
+    def plaintext_length(self) -> int | None:
+        """The length in bytes of the plaintext; None where it is not known before all is decrypted (CBC).
+
+        Raises:
+            DecryptionError: No ciphertext of the object's suite can be that short.
+        """
+        if self.envelope is None or self.ciphertext_length is None:
+            return self.ciphertext_length
+        return self.envelope.suite.plaintext_length(self.ciphertext_length)
+
+    @property
+    def pinned(self) -> Params:
+        """The parameters of a request about the very same object; as they were, where the server has no ETags."""
+        return pinned(self.call.params, self.etag)
+
+    def content_key(self) -> ContentKey:
+        """Return the key of the object's content. Asks the keyring once, after every local check has passed.
+
+        Raises:
+            S3EncryptionClientError: As ``ObjectSealer.open``.
+        """
+        assert self.envelope is not None  # a plaintext object has no key, and nobody asks for it
+        return self.call.encryption.sealer.open(self.envelope, self.call.encryption_context)
+
+    def get(self, span: ByteRange | None = None) -> dict[str, Any]:
+        """Return the answer to a request for a range, or all, of the very same object, as it is stored.
+
+        Raises:
+            DecryptionError: The answer is about another object; its body is closed.
+        """
+        response = self.call.send("GetObject", {**self.pinned, **({"Range": str(span)} if span else {})})
+        if response.get("ETag") != self.etag:
+            response["Body"].close()
+            raise DecryptionError
+        return response
+
+
+def pinned(params: Params, etag: str | None) -> Params:
+    """Return the parameters of a request about the object with an ETag; not every server has them."""
+    return params if etag is None else {**params, "IfMatch": etag}
+
+
+def _find_envelope(call: Call, metadata: Mapping[str, str]) -> Envelope:
+    """Return an object's envelope: from its metadata, or else (or where a suffix is given) from its instruction file.
+
+    Raises:
+        NotEncryptedError: There is none.
+        InvalidEnvelopeError: There is one, and it can't be used.
+    """
+    fields = formats.envelope_fields(metadata)
+    elsewhere = call.instruction_file_suffix is not None
+    complete = formats.has_envelope(fields) or not formats.may_have_instruction_file(fields)
+    if not elsewhere and (complete or call.encryption.settings.ignore_instruction_files):
+        return formats.parse_fields(fields)
+    key = call.params["Key"] + suffix_of(call)
+    content = _instruction_file(call, key)
+    if content is not None:
+        return formats.merge(fields, content)
+    if fields or elsewhere:
+        raise InvalidEnvelopeError(
+            f"The object's instruction file {quoted(key)} does not exist, so its data key is missing."
+        )
+    return formats.parse_fields(fields)
+
+
+def _instruction_file(call: Call, key: str) -> bytes | None:
+    try:
+        response = call.send("GetObject", {**call.repeated(), "Bucket": call.params["Bucket"], "Key": key})
+    except ClientError as error:
+        if error_code(error) in ("NoSuchKey", "404"):
+            return None
+        raise
+    return read_bounded(response["Body"], formats.MAX_INSTRUCTION_FILE_BYTES)
+
+
+def plausible_cbc_length(noted: int | None, ciphertext_length: int | None) -> int | None:
+    """Return the plaintext length that the writer noted, if padding can make it the ciphertext's."""
+    if noted is None or ciphertext_length is None or not 0 < ciphertext_length - noted <= AES_BLOCK_BYTES:
+        return None
+    return noted
+
+
+def without_checksums(response: dict[str, Any]) -> dict[str, Any]:
+    """Return a response without what it says of the ciphertext's digests, which would mislead about the plaintext."""
+    return {name: value for name, value in response.items() if name != "ChecksumType" and not is_digest_name(name)}
