@@ -1,4 +1,4 @@
-"""The ordinary clients underneath: the S3 client to build on, and the KMS client that is made for ``kms_key_id=``."""
+"""The ordinary clients underneath, and the keyring that a client's options name, with a KMS client of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
-from ._keys.keyrings import KmsKeyring
+from ._keys.keyrings import AesKeyring, Keyring, KmsKeyring, RsaKeyring
 from .exceptions import ConfigurationTypeError
 
 # The boto3.client options that say who calls and how the network is reached; endpoint_url is S3's own.
@@ -56,6 +56,15 @@ def make_s3_client(session: Any, client_options: Mapping[str, Any]) -> Any:
         raise ConfigurationTypeError(
             f"Neither this client nor boto3.client('s3') knows such an option: {error}."
         ) from None
+
+
+def local_keyring(keyring: Keyring | None, aes_key: bytes | None, rsa_key: Any, kms_key_id: object) -> Keyring | None:
+    """Return the keyring that the options name; None where it is yet to be made, for a KMS key."""
+    if aes_key is not None:
+        return AesKeyring(aes_key)
+    if rsa_key is not None:
+        return RsaKeyring(rsa_key)
+    return keyring
 
 
 def kms_keyring(

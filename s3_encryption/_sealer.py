@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ._checks import check_text_map
 from ._crypto.contexts import ContentKey, derive_committing_key
 from ._crypto.suites import (
     AES_CBC,
@@ -19,8 +20,8 @@ from ._crypto.suites import (
     AES_GCM_COMMITTING,
     DATA_KEY_BYTES,
     MESSAGE_ID_BYTES,
+    WRITABLE_CONTENT_ALGORITHMS,
     AlgorithmSuite,
-    CommitmentPolicy,
 )
 from ._envelope.formats import V1, V2, V3, Envelope, Format, optional_fields_for
 from ._keys.keyrings import (
@@ -30,13 +31,12 @@ from ._keys.keyrings import (
     Keyring,
     WrappedDataKey,
     check_keyring,
-    check_text_map,
     keyring_mismatch,
 )
 from ._keys.wrap_algorithms import KMS, KMS_CONTEXT, WRAP_ALGORITHMS, WrapAlgorithm
+from ._settings import Settings
 from .exceptions import (
     ConfigurationError,
-    ConfigurationTypeError,
     DecryptionError,
     EncryptionContextMismatchError,
     InvalidEnvelopeError,
@@ -50,7 +50,6 @@ from .exceptions import (
 # KMS takes an encryption context of at most 8 KiB.
 _MAX_CONTEXT_BYTES = 8 * 1024
 _LEGACY_DATA_KEY_BYTES = (16, 24, DATA_KEY_BYTES)
-_WRITABLE_CONTENT_ALGORITHMS = {suite.name: suite for suite in (AES_GCM, AES_CBC)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,42 +60,19 @@ class SealedObject:
     content_key: ContentKey = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ObjectSealer:
     """A keyring, and the rules about what may be written and read with it.
 
-    Args:
-        keyring: Makes and unwraps data keys.
-        commitment_policy: Whether objects are written and read with key commitment.
-        enable_legacy_wrapping_algorithms: Whether objects whose data key was wrapped in an old way may be read.
-        enable_legacy_unauthenticated_modes: Whether objects whose content nothing authenticates (CBC) may be read.
-        enable_legacy_writes: Whether V1 objects and CBC content may be written.
-        content_algorithm: "AES/CBC/PKCS5Padding" writes CBC content, behind ``enable_legacy_writes``.
-
     Raises:
-        ConfigurationError: An option is of the wrong type, or they contradict each other.
+        ConfigurationError: They contradict each other.
     """
 
     keyring: Keyring
-    commitment_policy: CommitmentPolicy = CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT
-    enable_legacy_wrapping_algorithms: bool = False
-    enable_legacy_unauthenticated_modes: bool = False
-    enable_legacy_writes: bool = False
-    content_algorithm: str | None = None
+    settings: Settings
 
     def __post_init__(self) -> None:
         check_keyring(self.keyring)
-        if not isinstance(self.commitment_policy, CommitmentPolicy):
-            raise ConfigurationTypeError(
-                "commitment_policy must be a member of CommitmentPolicy, such as "
-                f"CommitmentPolicy.REQUIRE_ENCRYPT_ALLOW_DECRYPT, not {type(self.commitment_policy).__name__}."
-            )
-        for name in (
-            "enable_legacy_wrapping_algorithms",
-            "enable_legacy_unauthenticated_modes",
-            "enable_legacy_writes",
-        ):
-            check_switch(name, getattr(self, name))
         format, suite = self._write_format(self._writing_wrap())
         if format is V1 or not suite.authenticated:
             warnings.warn(
@@ -144,11 +120,13 @@ class ObjectSealer:
 
     def _write_format(self, wrap: WrapAlgorithm | None) -> tuple[Format, AlgorithmSuite]:
         """Return the format and suite of new objects whose data keys are wrapped so (None: not known yet)."""
-        requested = self._requested_suite()
-        if self.commitment_policy.commits_on_encrypt:
+        name = self.settings.content_algorithm
+        requested = None if name is None else WRITABLE_CONTENT_ALGORITHMS[name]
+        policy = self.settings.commitment_policy
+        if policy.commits_on_encrypt:
             if requested is not None or (wrap is not None and wrap.v3_code is None):
                 raise ConfigurationError(
-                    f"commitment_policy={self.commitment_policy.name} writes AES-GCM with key commitment (V3), which "
+                    f"commitment_policy={policy.name} writes AES-GCM with key commitment (V3), which "
                     f"{requested.name if requested else wrap.name if wrap else ''} does not allow. Use "
                     "FORBID_ENCRYPT_ALLOW_DECRYPT to write older formats."
                 )
@@ -161,27 +139,12 @@ class ObjectSealer:
             self._check_legacy_write(format, suite, wrap)
         return format, suite
 
-    def _requested_suite(self) -> AlgorithmSuite | None:
-        if self.content_algorithm is None:
-            return None
-        if not isinstance(self.content_algorithm, str):
-            raise ConfigurationTypeError(
-                f"content_algorithm must be a str, not {type(self.content_algorithm).__name__}."
-            )
-        suite = _WRITABLE_CONTENT_ALGORITHMS.get(self.content_algorithm)
-        if suite is None:
-            raise ConfigurationError(
-                f"content_algorithm must be one of {sorted(_WRITABLE_CONTENT_ALGORITHMS)}, "
-                f"not {quoted(self.content_algorithm)}."
-            )
-        return suite
-
     def _check_legacy_write(self, format: Format, suite: AlgorithmSuite, wrap: WrapAlgorithm | None) -> None:
-        if format is V1 and self.content_algorithm == AES_GCM.name:
+        if format is V1 and self.settings.content_algorithm == AES_GCM.name:
             raise ConfigurationError(f"V1 objects can't have {AES_GCM.name} content; name another wrapping_algorithm.")
         if wrap is not None and wrap.binds_content:
             raise ConfigurationError(f"The wrapping algorithm {wrap.name} is written with AES-GCM content only.")
-        if not self.enable_legacy_writes:
+        if not self.settings.enable_legacy_writes:
             raise ConfigurationError(
                 f"Writing format {format.name} with {suite.name} protects no object against changes; "
                 "enable_legacy_writes=True allows it."
@@ -210,12 +173,12 @@ class ObjectSealer:
         return opened
 
     def _check_policy(self, envelope: Envelope) -> None:
-        self.commitment_policy.check_decrypt(envelope.suite)
+        self.settings.commitment_policy.check_decrypt(envelope.suite)
         wrap = _known_wrap(envelope.wrapped.wrapping_algorithm)
         missing = []
-        if wrap.legacy and not self.enable_legacy_wrapping_algorithms:
+        if wrap.legacy and not self.settings.enable_legacy_wrapping_algorithms:
             missing.append("enable_legacy_wrapping_algorithms=True")
-        if not envelope.suite.authenticated and not self.enable_legacy_unauthenticated_modes:
+        if not envelope.suite.authenticated and not self.settings.enable_legacy_unauthenticated_modes:
             missing.append("enable_legacy_unauthenticated_modes=True")
         if missing:
             raise PolicyError(
@@ -229,7 +192,7 @@ class ObjectSealer:
             raise keyring_mismatch(self.keyring, wrapped.wrapping_algorithm)
 
     def _content_key(self, envelope: Envelope, data_key: bytes) -> ContentKey | DecryptionError:
-        shorter_allowed = self.enable_legacy_wrapping_algorithms and not envelope.suite.committing
+        shorter_allowed = self.settings.enable_legacy_wrapping_algorithms and not envelope.suite.committing
         if len(data_key) not in (_LEGACY_DATA_KEY_BYTES if shorter_allowed else (DATA_KEY_BYTES,)):
             return DecryptionError()
         if not envelope.suite.committing:
@@ -238,16 +201,6 @@ class ObjectSealer:
         if not hmac.compare_digest(commitment, envelope.commitment):
             return KeyCommitmentError()
         return ContentKey(envelope.suite, key, envelope.suite.fixed_iv)
-
-
-def check_switch(name: str, value: object) -> None:
-    """Check that an on/off option is a bool: a truthy "False" must not turn a safeguard off.
-
-    Raises:
-        ConfigurationTypeError: It is anything else.
-    """
-    if not isinstance(value, bool):
-        raise ConfigurationTypeError(f"{name} must be True or False, not {quoted(value)}.")
 
 
 def _known_wrap(name: str) -> WrapAlgorithm:

@@ -6,6 +6,7 @@ boto3 adds to a client besides its operations are overridden below where they ne
 
 from __future__ import annotations
 
+import inspect
 import io
 import warnings
 from collections.abc import Mapping
@@ -17,13 +18,11 @@ from botocore.exceptions import HTTPClientError
 from botocore.validate import ParamValidationDecorator
 
 from ._body.aws_chunked import ExpectedRequest, without_botocore_wrapping
+from ._checks import check_suffix
 from ._compat.aws import accepts_aws_config
-from ._crypto.suites import CommitmentPolicy
-from ._envelope.formats import DEFAULT_INSTRUCTION_FILE_SUFFIX
-from ._keys.keyrings import Keyring
-from ._operations.call import SUFFIX_PARAMETER, Call, Encryption, Params, Send, Settings
+from ._operations.call import SUFFIX_PARAMETER, Call, Encryption, Params, Send
 from ._operations.copy import managed_copy
-from ._operations.envelope_store import check_suffix
+from ._operations.envelope_store import EnvelopeStore
 from ._operations.multipart import MultipartUploads
 from ._operations.table import (
     CALL_PARAMETERS,
@@ -34,9 +33,9 @@ from ._operations.table import (
     is_unsafe_to_presign,
     validate,
 )
-from ._plain_clients import kms_keyring, make_s3_client
-from ._sealer import ObjectSealer, check_switch
-from ._settings import check_one_key, envelope_store, local_keyring, read_options
+from ._plain_clients import kms_keyring, local_keyring, make_s3_client
+from ._sealer import ObjectSealer
+from ._settings import KEY_OPTIONS, OPTIONS, Settings, check_one_key, help_of_options, with_options
 from ._transfer.download import Download, FullReader
 from ._transfer.seekable import open_object
 from .exceptions import (
@@ -56,7 +55,11 @@ else:
     # At run time the base class comes from boto3, when a client is made.
     _Client = object
 
-DEFAULT_BUFFER_SIZE = 64 * 1024 * 1024
+
+def _with_options(new: Any) -> Any:
+    """Let a constructor's signature name every option."""
+    new.__signature__ = with_options(inspect.signature(new))
+    return new
 
 
 class S3EncryptionClient(_Client):
@@ -71,26 +74,7 @@ class S3EncryptionClient(_Client):
         client: An S3 client to build on; it is not changed. Without it, one is made from ``session`` and the remaining
             keywords, which are those of ``boto3.client("s3")``.
         session: The boto3 session that makes the clients; the default session if left out.
-        keyring: Where data keys come from. Exactly one of ``keyring``, ``kms_key_id``, ``aes_key``, ``rsa_key`` is
-            needed.
-        kms_key_id: An AWS KMS key id, ARN or alias: short for a KmsKeyring with a KMS client like the S3 client.
-        aes_key: 16, 24 or 32 bytes: short for AesKeyring(aes_key).
-        rsa_key: PEM, DER or a key object: short for RsaKeyring(rsa_key).
-        commitment_policy: FORBID_ENCRYPT_ALLOW_DECRYPT writes what every deployed reader knows (V2). Where all readers
-            know V3, prefer REQUIRE_ENCRYPT_ALLOW_DECRYPT or REQUIRE_ENCRYPT_REQUIRE_DECRYPT.
-        enable_legacy_wrapping_algorithms: Read objects whose data key was wrapped in an old way.
-        enable_legacy_unauthenticated_modes: Read objects whose content nothing authenticates (CBC).
-        enable_legacy_writes: Write V1 objects, or CBC content, for readers that know nothing newer.
-        content_algorithm: "AES/CBC/PKCS5Padding" writes such content, behind ``enable_legacy_writes``.
-        enable_unauthenticated_ranges: Read ranges of objects, which no tag can verify.
-        enable_delayed_authentication: Release plaintext while it arrives; a changed object raises at its end only.
-        allow_plaintext_reads: Return objects that have no envelope as they are.
-        enable_plaintext_presigned_uploads: Sign URLs and forms for uploading: what comes in by them is not encrypted.
-        buffer_size: How many bytes of an object may be held in memory while it is verified; beyond it, ciphertext goes
-            to a temporary file.
-        envelope_location: Where new envelopes go: "metadata", or "instruction_file" (an object of its own beside it).
-        instruction_file_suffix: What is added to an object's key to name its instruction file.
-        ignore_instruction_files: Read envelopes from metadata only, unless a call names InstructionFileSuffix.
+        {options}
 
     Raises:
         ConfigurationError: An option is wrong, or options contradict each other. Nothing has been sent.
@@ -101,76 +85,34 @@ class S3EncryptionClient(_Client):
     _encryption: Encryption
     _call_defaults: Params
     _expected: ExpectedRequest | None
-    _signs_uploads: bool
     _warns_of_presigned_reads: bool
 
     @accepts_aws_config
+    @_with_options
     def __new__(
         cls,
         client: Any = None,
         *,
         session: Any = None,
-        keyring: Keyring | None = None,
-        kms_key_id: str | None = None,
-        aes_key: bytes | None = None,
-        rsa_key: Any = None,
-        commitment_policy: CommitmentPolicy = CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT,
-        enable_legacy_wrapping_algorithms: bool = False,
-        enable_legacy_unauthenticated_modes: bool = False,
-        enable_legacy_writes: bool = False,
-        content_algorithm: str | None = None,
-        enable_unauthenticated_ranges: bool = False,
-        enable_delayed_authentication: bool = False,
-        allow_plaintext_reads: bool = False,
-        enable_plaintext_presigned_uploads: bool = False,
-        buffer_size: int = DEFAULT_BUFFER_SIZE,
-        envelope_location: str = "metadata",
-        instruction_file_suffix: str = DEFAULT_INSTRUCTION_FILE_SUFFIX,
-        ignore_instruction_files: bool = False,
-        **client_options: Any,
+        **options: Any,
     ) -> Any:
-        keys = {"keyring": keyring, "kms_key_id": kms_key_id, "aes_key": aes_key, "rsa_key": rsa_key}
+        keys = {name: options.pop(name, None) for name in KEY_OPTIONS}
         check_one_key(keys)
-        envelopes = envelope_store(envelope_location, instruction_file_suffix, ignore_instruction_files)
-        read_options(
-            buffer_size=buffer_size,
-            enable_unauthenticated_ranges=enable_unauthenticated_ranges,
-            enable_delayed_authentication=enable_delayed_authentication,
-            allow_plaintext_reads=allow_plaintext_reads,
-        )
-        check_switch("enable_plaintext_presigned_uploads", enable_plaintext_presigned_uploads)
-        own_keyring = local_keyring(keyring, aes_key, rsa_key)
-        inner = _inner_client(client, session, client_options)
-        sealer = ObjectSealer(
-            keyring=own_keyring or kms_keyring(kms_key_id, inner, session, client_options),
-            commitment_policy=commitment_policy,
-            enable_legacy_wrapping_algorithms=enable_legacy_wrapping_algorithms,
-            enable_legacy_unauthenticated_modes=enable_legacy_unauthenticated_modes,
-            enable_legacy_writes=enable_legacy_writes,
-            content_algorithm=content_algorithm,
-        )
+        settings = Settings(**{name: options.pop(name) for name in OPTIONS if name in options})
+        own_keyring = local_keyring(**keys)
+        inner = _inner_client(client, session, options)
+        keyring = own_keyring or kms_keyring(keys["kms_key_id"], inner, session, options)
         self: Any = object.__new__(_class_over(cls, type(inner)))
         self.__dict__.update(inner.__dict__)
         # Botocore's own handlers hold weak references to the client that they were made for: it must live as long.
         self._inner = inner
-        default_checksum = _default_checksum(inner)
-        self._encryption = Encryption(
-            sealer,
-            Settings(
-                envelope_location=envelope_location,
-                instruction_file_suffix=instruction_file_suffix,
-                ignore_instruction_files=ignore_instruction_files,
-                buffer_size=buffer_size,
-                enable_unauthenticated_ranges=enable_unauthenticated_ranges,
-                enable_delayed_authentication=enable_delayed_authentication,
-                allow_plaintext_reads=allow_plaintext_reads,
-            ),
-            default_checksum,
-            MultipartUploads(sealer, envelopes, default_checksum),
+        sealer, checksum = ObjectSealer(keyring, settings), _default_checksum(inner)
+        envelopes = EnvelopeStore(
+            settings.envelope_location, settings.instruction_file_suffix, settings.ignore_instruction_files
         )
+        self._encryption = Encryption(sealer, settings, checksum, MultipartUploads(sealer, envelopes, checksum))
         self._call_defaults = {}
         self._expected = None
-        self._signs_uploads = enable_plaintext_presigned_uploads
         self._warns_of_presigned_reads = True
         return self
 
@@ -346,7 +288,8 @@ class S3EncryptionClient(_Client):
         HttpMethod: str | None = None,
     ) -> Any:
         """Return a presigned URL for a read, which yields ciphertext; URLs for writes are refused, unless opted in."""
-        if is_unsafe_to_presign(ClientMethod, self.meta) and not self._signs_uploads:
+        signs_uploads = self._encryption.settings.enable_plaintext_presigned_uploads
+        if not signs_uploads and is_unsafe_to_presign(ClientMethod, self.meta):
             raise _presigned_refused(ClientMethod)
         if ClientMethod in PRESIGNED_READS and self._warns_of_presigned_reads:
             self._warns_of_presigned_reads = False
@@ -362,7 +305,7 @@ class S3EncryptionClient(_Client):
         ExpiresIn: int = 3600,
     ) -> Any:
         """Refuse, unless opted in: what a browser posts is stored unencrypted."""
-        if not self._signs_uploads:
+        if not self._encryption.settings.enable_plaintext_presigned_uploads:
             raise _presigned_refused("POST").about(Bucket, Key)
         return self._inner.generate_presigned_post(Bucket, Key, Fields, Conditions, ExpiresIn)
 
@@ -375,6 +318,10 @@ class S3EncryptionClient(_Client):
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError("An S3EncryptionClient can't be pickled or copied: make one in each process.")
+
+
+if S3EncryptionClient.__doc__ is not None:
+    S3EncryptionClient.__doc__ = S3EncryptionClient.__doc__.replace("        {options}", help_of_options(" " * 8))
 
 
 def _class_over(cls: type, base: type) -> type:

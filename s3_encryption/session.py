@@ -7,17 +7,11 @@ from typing import Any, Literal, overload
 
 import boto3
 
-from ._settings import KEY_OPTIONS, check_one_key
+from ._settings import KEY_OPTIONS, OPTIONS, check_one_key
 from .client import S3EncryptionClient
 
 # Looked at once: a program may put this class into the place of boto3's own.
 _BOTO3_CLIENT = inspect.signature(boto3.Session.client)
-_CLIENT_PARAMETERS = inspect.signature(S3EncryptionClient.__new__).parameters
-_ENCRYPTION_OPTIONS = frozenset(
-    name
-    for name, parameter in _CLIENT_PARAMETERS.items()
-    if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name != "session"
-)
 
 
 class S3EncryptionSession(boto3.Session):
@@ -31,7 +25,7 @@ class S3EncryptionSession(boto3.Session):
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        self._encryption_options = {name: options.pop(name) for name in _ENCRYPTION_OPTIONS & options.keys()}
+        self._encryption_options = {name: options.pop(name) for name in OPTIONS.keys() & options.keys()}
         check_one_key({name: self._encryption_options.get(name) for name in KEY_OPTIONS})
         super().__init__(*args, **options)
 
@@ -45,7 +39,7 @@ class S3EncryptionSession(boto3.Session):
         """Return a client as ``boto3.Session.client`` does; for "s3", an encrypting one."""
         if service_name != "s3":
             return super().client(service_name, *args, **options)
-        own = {name: options.pop(name) for name in _ENCRYPTION_OPTIONS & options.keys()}
+        own = {name: options.pop(name) for name in OPTIONS.keys() & options.keys()}
         bound = _BOTO3_CLIENT.bind(self, service_name, *args, **options).arguments
         del bound["self"], bound["service_name"]
         given = {name: value for name, value in bound.items() if value is not None}

@@ -19,15 +19,16 @@ ROOMS = (
     "exceptions",
     "_version",
     "_conflicts",
+    "_checks",
     "_crypto",
     "_keys",
     "_envelope",
+    "_settings",
     "_sealer",
     "_body",
     "_operations",
     "_transfer",
     "_plain_clients",
-    "_settings",
     "_compat",
     "_typing",
     "client",
@@ -36,7 +37,7 @@ ROOMS = (
     "materials",
     "__init__",
 )
-CORE = ("exceptions", "_crypto", "_keys", "_envelope", "_sealer")
+CORE = ("exceptions", "_checks", "_settings", "_crypto", "_keys", "_envelope", "_sealer")
 BOTO = frozenset({"boto3", "botocore", "s3transfer"})
 MAY_IMPORT_CRYPTO = frozenset({"_crypto.contexts", "_crypto.ghash", "_crypto.wrap_gcm", "_keys.wrap_algorithms"})
 
@@ -133,7 +134,8 @@ from s3_encryption._sealer import ObjectSealer
 from s3_encryption._envelope.formats import emit, parse
 from s3_encryption._keys.keyrings import AesKeyring
 from s3_encryption._crypto import ghash
-sealer = ObjectSealer(keyring=AesKeyring(b"k" * 32))
+from s3_encryption._settings import Settings
+sealer = ObjectSealer(AesKeyring(b"k" * 32), Settings())
 sealed = sealer.seal()
 decryptor = sealer.open(parse(emit(sealed.envelope))).decryptor()
 decryptor.update(sealed.content_key.encrypt(b"content"))

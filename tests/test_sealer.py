@@ -29,7 +29,9 @@ from support.encoder import (
 )
 from support.fake_kms import KMS_KEY_ARN, FakeKms, FakeKmsError
 from support.reading import finish_at_once, read
+from support.sealers import sealer_with
 
+from s3_encryption._checks import check_switch
 from s3_encryption._crypto.suites import AES_CBC, AES_GCM, AES_GCM_COMMITTING, CommitmentPolicy
 from s3_encryption._envelope.formats import FORMATS, V1, V2, V3, emit, parse
 from s3_encryption._keys.keyrings import (
@@ -42,7 +44,7 @@ from s3_encryption._keys.keyrings import (
     WrappedDataKey,
 )
 from s3_encryption._keys.wrap_algorithms import WRAP_ALGORITHMS
-from s3_encryption._sealer import ObjectSealer, check_switch
+from s3_encryption._settings import Settings
 from s3_encryption.exceptions import (
     ConfigurationError,
     ConfigurationTypeError,
@@ -110,7 +112,7 @@ def test_policy_decides_which_formats_are_read(kind: Kind, policy: CommitmentPol
     """KC-11: with all switches on, the first two policies read every format, the strictest one V3 only."""
     encoder = Encoder()
     keyring = CountingKeyring(encoder.keyring(kind))
-    sealer = ObjectSealer(keyring=keyring, commitment_policy=policy, **LEGACY)
+    sealer = sealer_with(keyring=keyring, commitment_policy=policy, **LEGACY)
     stored = encoder.write(kind, PLAINTEXT)
     if kind.format in READABLE[policy]:
         assert read(sealer, stored) == PLAINTEXT
@@ -127,7 +129,7 @@ WRITTEN = {FORBID: (V2, AES_GCM), ALLOW: (V3, AES_GCM_COMMITTING), REQUIRE: (V3,
 @pytest.mark.parametrize("name", [name for name, algorithm in WRAP_ALGORITHMS.items() if algorithm.v3_code])
 def test_policy_decides_which_format_is_written(name: str, policy: CommitmentPolicy) -> None:
     """KC-11: FORBID writes V2 with AES-GCM, the others V3; every policy reads what it writes."""
-    sealer = ObjectSealer(keyring=keyring_for(name), commitment_policy=policy)
+    sealer = sealer_with(keyring=keyring_for(name), commitment_policy=policy)
     sealed = sealer.seal()
     format, suite = WRITTEN[policy]
     assert (sealed.envelope.format, sealed.envelope.suite) == (format.name, suite)
@@ -143,18 +145,18 @@ def test_wrap_without_v3_code_is_written_without_commitment_only(name: str, poli
         options = {"enable_legacy_writes": True} if WRAP_ALGORITHMS[name].v1 else {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", LegacyWriteWarning)
-            sealed = ObjectSealer(keyring=keyring_for(name), **options).seal()  # type: ignore[arg-type]
+            sealed = sealer_with(keyring=keyring_for(name), **options).seal()
         assert sealed.envelope.format == ("V1" if WRAP_ALGORITHMS[name].v1 else "V2")
         return
     with pytest.raises(ConfigurationError, match="FORBID_ENCRYPT_ALLOW_DECRYPT"):
-        ObjectSealer(keyring=keyring_for(name), commitment_policy=policy, enable_legacy_writes=True)
+        sealer_with(keyring=keyring_for(name), commitment_policy=policy, enable_legacy_writes=True)
 
 
 def test_default_engine_writes_what_every_reader_knows() -> None:
     """CF-01: by default V2 with AES-GCM is written, V2-GCM and V3 are read, and every switch is off."""
-    sealer = ObjectSealer(keyring=AesKeyring(AES_KEY))
-    assert sealer.commitment_policy is FORBID
-    assert [getattr(sealer, name) for name in SWITCHES] == [False] * 3
+    sealer = sealer_with(keyring=AesKeyring(AES_KEY))
+    assert sealer.settings.commitment_policy is FORBID
+    assert [getattr(sealer.settings, name) for name in SWITCHES] == [False] * 3
     assert sealer.seal().envelope.format == "V2"
 
 
@@ -179,7 +181,7 @@ def test_written_envelope_has_the_fields_of_its_format(
     name: str, policy: CommitmentPolicy, fields: dict[str, str]
 ) -> None:
     """What is stored is just what the format asks for, in the words that other clients expect."""
-    metadata = emit(ObjectSealer(keyring=keyring_for(name), commitment_policy=policy).seal().envelope)
+    metadata = emit(sealer_with(keyring=keyring_for(name), commitment_policy=policy).seal().envelope)
     common = {"x-amz-cek-alg": GCM, "x-amz-tag-len": "128"} if policy is FORBID else {"x-amz-c": COMMITTING}
     random = {"x-amz-key-v2", "x-amz-iv"} if policy is FORBID else {"x-amz-3", "x-amz-d", "x-amz-i"}
     assert {n: t for n, t in metadata.items() if n not in random} == {**common, **fields}
@@ -190,7 +192,7 @@ def test_written_envelope_has_the_fields_of_its_format(
 def test_body_is_standard_gcm(policy: CommitmentPolicy) -> None:
     """The body is what AES-GCM itself gives under the data key, or under the key derived from it."""
     kms = FakeKms()
-    sealed = ObjectSealer(keyring=KmsKeyring(kms, KMS_KEY_ARN), commitment_policy=policy).seal()
+    sealed = sealer_with(keyring=KmsKeyring(kms, KMS_KEY_ARN), commitment_policy=policy).seal()
     envelope = sealed.envelope
     answer = kms.decrypt(
         KeyId=KMS_KEY_ARN,
@@ -208,7 +210,7 @@ def test_body_is_standard_gcm(policy: CommitmentPolicy) -> None:
 @POLICIES
 def test_rt_17_nothing_random_is_used_twice(policy: CommitmentPolicy) -> None:
     """RT-17: data keys, IVs or message ids, and content keys of many objects are all different."""
-    sealer = ObjectSealer(keyring=AesKeyring(AES_KEY), commitment_policy=policy)
+    sealer = sealer_with(keyring=AesKeyring(AES_KEY), commitment_policy=policy)
     sealed = [sealer.seal() for _ in range(10_000)]
     assert len({each.envelope.iv for each in sealed}) == 10_000
     assert len({each.envelope.wrapped.encrypted_data_key for each in sealed}) == 10_000
@@ -220,7 +222,7 @@ def test_rt_17_nothing_random_is_used_twice(policy: CommitmentPolicy) -> None:
 def test_one_data_key_is_asked_for_each_object(policy: CommitmentPolicy) -> None:
     """A seal costs one GenerateDataKey, an open one Decrypt."""
     kms = FakeKms()
-    sealer = ObjectSealer(keyring=KmsKeyring(kms, KMS_KEY_ARN), commitment_policy=policy)
+    sealer = sealer_with(keyring=KmsKeyring(kms, KMS_KEY_ARN), commitment_policy=policy)
     envelopes = [sealer.seal({"n": str(n)}).envelope for n in range(3)]
     for n, envelope in enumerate(envelopes):
         sealer.open(envelope, {"n": str(n)})
@@ -231,7 +233,7 @@ def test_one_data_key_is_asked_for_each_object(policy: CommitmentPolicy) -> None
 def test_kms_failure_leaves_nothing_to_write(policy: CommitmentPolicy) -> None:
     """KM-04: without a data key there is no envelope and no fallback; KMS's error passes through."""
     kms = FakeKms()
-    sealer = ObjectSealer(keyring=KmsKeyring(kms, KMS_KEY_ARN), commitment_policy=policy)
+    sealer = sealer_with(keyring=KmsKeyring(kms, KMS_KEY_ARN), commitment_policy=policy)
     kms.failure = failure = FakeKmsError("AccessDeniedException")
     with pytest.raises(FakeKmsError) as caught:
         sealer.seal()
@@ -254,9 +256,9 @@ LEGACY_WRITES = [
 def test_legacy_write_needs_its_switch_and_warns(name: str, content: str | None, format: Any) -> None:
     """V1 and CBC content are refused at construction without the switch, and warned of with it; then they work."""
     with pytest.raises(ConfigurationError, match="enable_legacy_writes=True"):
-        ObjectSealer(keyring=keyring_for(name), content_algorithm=content)
+        sealer_with(keyring=keyring_for(name), content_algorithm=content)
     with pytest.warns(LegacyWriteWarning, match=f"legacy format {format.name}"):
-        sealer = ObjectSealer(keyring=keyring_for(name), content_algorithm=content, enable_legacy_writes=True, **LEGACY)
+        sealer = sealer_with(keyring=keyring_for(name), content_algorithm=content, enable_legacy_writes=True, **LEGACY)
     sealed = sealer.seal()
     assert (sealed.envelope.format, sealed.envelope.suite) == (format.name, AES_CBC)
     assert "x-amz-tag-len" not in sealed.envelope.texts
@@ -268,23 +270,23 @@ def test_legacy_write_needs_its_switch_and_warns(name: str, content: str | None,
 @pytest.mark.parametrize("name", ["kms", "AESWrap", "RSA/ECB/OAEPWithSHA-256AndMGF1Padding"])
 def test_older_wrap_of_gcm_is_written_by_naming_it(name: str) -> None:
     """Old wraps with authenticated content need neither switch nor warning to be written; reading needs the switch."""
-    sealed = ObjectSealer(keyring=keyring_for(name)).seal()
+    sealed = sealer_with(keyring=keyring_for(name)).seal()
     assert (sealed.envelope.format, sealed.envelope.suite) == ("V2", AES_GCM)
     with pytest.raises(PolicyError, match="enable_legacy_wrapping_algorithms=True"):
-        ObjectSealer(keyring=keyring_for(name)).open(sealed.envelope)
+        sealer_with(keyring=keyring_for(name)).open(sealed.envelope)
 
 
 @pytest.mark.parametrize("name", ["kms+context", "AES/GCM", "RSA-OAEP-SHA1"])
 def test_binding_wrap_is_never_written_with_cbc(name: str) -> None:
     """Rule 2: today's wraps go with AES-GCM content only."""
     with pytest.raises(ConfigurationError, match="AES-GCM content only"):
-        ObjectSealer(keyring=keyring_for(name), content_algorithm=CBC, enable_legacy_writes=True)
+        sealer_with(keyring=keyring_for(name), content_algorithm=CBC, enable_legacy_writes=True)
 
 
 def test_v1_is_never_written_with_gcm() -> None:
     """V1 has no name for its content, so there is only one."""
     with pytest.raises(ConfigurationError, match="V1"):
-        ObjectSealer(keyring=keyring_for("AES/ECB"), content_algorithm=GCM, enable_legacy_writes=True)
+        sealer_with(keyring=keyring_for("AES/ECB"), content_algorithm=GCM, enable_legacy_writes=True)
 
 
 @pytest.mark.parametrize("policy", [ALLOW, REQUIRE], ids=lambda policy: policy.name)
@@ -292,7 +294,7 @@ def test_v1_is_never_written_with_gcm() -> None:
 def test_committing_policy_takes_no_content_algorithm(policy: CommitmentPolicy, content: str) -> None:
     """CF-02: a policy that writes V3 and a content algorithm of V2 contradict each other."""
     with pytest.raises(ConfigurationError, match=policy.name):
-        ObjectSealer(
+        sealer_with(
             keyring=AesKeyring(AES_KEY), commitment_policy=policy, content_algorithm=content, enable_legacy_writes=True
         )
 
@@ -301,14 +303,14 @@ def test_committing_policy_takes_no_content_algorithm(policy: CommitmentPolicy, 
 def test_content_algorithm_that_is_not_written_is_refused(content: str) -> None:
     """Some names are read only, others nothing; none is written."""
     with pytest.raises(ConfigurationError, match="content_algorithm must be one of"):
-        ObjectSealer(keyring=AesKeyring(AES_KEY), content_algorithm=content, enable_legacy_writes=True)
+        sealer_with(keyring=AesKeyring(AES_KEY), content_algorithm=content, enable_legacy_writes=True)
 
 
 def test_safe_engine_does_not_warn() -> None:
     """Neither switch for reading nor the one for writing warns by itself."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        ObjectSealer(keyring=AesKeyring(AES_KEY), enable_legacy_writes=True, **LEGACY).seal()
+        sealer_with(keyring=AesKeyring(AES_KEY), enable_legacy_writes=True, **LEGACY).seal()
 
 
 # --- configuration ----------------------------------------------------------------------------------------------------
@@ -319,7 +321,7 @@ def test_safe_engine_does_not_warn() -> None:
 def test_switch_must_be_a_bool(name: str, value: Any) -> None:
     """CF-05: a truthy text does not turn a safeguard off, and a falsy one does not pass for False."""
     with pytest.raises(ConfigurationTypeError, match=f"{name} must be True or False"):
-        ObjectSealer(keyring=AesKeyring(AES_KEY), **{name: value})
+        sealer_with(keyring=AesKeyring(AES_KEY), **{name: value})
     with pytest.raises(ConfigurationTypeError, match=name):
         check_switch(name, value)
 
@@ -328,35 +330,37 @@ def test_switch_must_be_a_bool(name: str, value: Any) -> None:
 def test_commitment_policy_must_be_a_member(value: Any) -> None:
     """AL-19, CF-05: a policy as text is refused, with the name of a member that would do."""
     with pytest.raises(ConfigurationTypeError, match=r"CommitmentPolicy\.REQUIRE_ENCRYPT_ALLOW_DECRYPT"):
-        ObjectSealer(keyring=AesKeyring(AES_KEY), commitment_policy=value)
+        sealer_with(keyring=AesKeyring(AES_KEY), commitment_policy=value)
 
 
 @pytest.mark.parametrize("value", [None, AES_KEY, AesKeyring, "kms", object()])
 def test_keyring_must_be_one(value: Any) -> None:
     """AL-19: no keyring, or a key in its place, is refused."""
     with pytest.raises(ConfigurationTypeError, match="keyring"):
-        ObjectSealer(keyring=value)
+        sealer_with(keyring=value)
 
 
 def test_cf_04_engine_can_not_be_changed() -> None:
     """CF-04: what was checked at construction stays as it was."""
-    sealer = ObjectSealer(keyring=AesKeyring(AES_KEY))
+    sealer = sealer_with(keyring=AesKeyring(AES_KEY))
     for name in SWITCHES:
         with pytest.raises(AttributeError):
-            setattr(sealer, name, True)
+            setattr(sealer.settings, name, True)
+    with pytest.raises(AttributeError):
+        sealer.settings = Settings()  # type: ignore[misc]
 
 
 def test_engine_takes_keywords_only() -> None:
     """A switch can't be turned on by a misplaced argument."""
-    positional: Any = ObjectSealer
+    positional: Any = Settings
     with pytest.raises(TypeError):
-        positional(AesKeyring(AES_KEY), FORBID, True)
+        positional(FORBID, True)
 
 
 @POLICIES
 def test_sealed_object_hides_its_key(policy: CommitmentPolicy) -> None:
     """LK-04, LK-07: the repr of sealer and sealed object show no key, and the latter is not pickled."""
-    sealer = ObjectSealer(keyring=AesKeyring(AES_KEY), commitment_policy=policy)
+    sealer = sealer_with(keyring=AesKeyring(AES_KEY), commitment_policy=policy)
     sealed = sealer.seal()
     for secret in (sealed.content_key.key, AES_KEY):
         assert repr(secret)[2:-1] not in f"{sealer!r} {sealed!r} {sealed}"
@@ -374,14 +378,14 @@ def test_policy_comes_before_everything() -> None:
     stored = Encoder().write(Kind("V2", "kms", CBC), PLAINTEXT, description={"aws:x-amz-cek-alg": "x"})
     keyring = CountingKeyring(AesKeyring(AES_KEY))
     with pytest.raises(PolicyError, match="commitment_policy"):
-        read(ObjectSealer(keyring=keyring, commitment_policy=REQUIRE), stored, {"wrong": "context"})
+        read(sealer_with(keyring=keyring, commitment_policy=REQUIRE), stored, {"wrong": "context"})
     with pytest.raises(PolicyError, match="legacy"):
-        read(ObjectSealer(keyring=keyring), stored, {"wrong": "context"})
+        read(sealer_with(keyring=keyring), stored, {"wrong": "context"})
     with pytest.raises(KeyringMismatchError):
-        read(ObjectSealer(keyring=keyring, **LEGACY), stored, {"wrong": "context"})
+        read(sealer_with(keyring=keyring, **LEGACY), stored, {"wrong": "context"})
     keyring = CountingKeyring(KmsKeyring(FakeKms(), KMS_KEY_ARN))
     with pytest.raises(InvalidEnvelopeError):
-        read(ObjectSealer(keyring=keyring, **LEGACY), stored, {"wrong": "context"})
+        read(sealer_with(keyring=keyring, **LEGACY), stored, {"wrong": "context"})
     assert keyring.calls == 0
 
 
@@ -390,12 +394,12 @@ def test_mismatch_is_told_by_keyrings_that_say_what_they_can() -> None:
     stored = Encoder().write(V2_KMS, PLAINTEXT)
     multi = CountingKeyring(MultiKeyring(AesKeyring(AES_KEY), RsaKeyring(RSA_KEY)))
     with pytest.raises(KeyringMismatchError, match=r"kms\+context"):
-        read(ObjectSealer(keyring=multi), stored)
+        read(sealer_with(keyring=multi), stored)
     assert multi.calls == 0
     silent = CountingKeyring(MultiKeyring(AesKeyring(AES_KEY)))
     del silent.wrapping_algorithms  # type: ignore[attr-defined]
     with pytest.raises(KeyringMismatchError):
-        read(ObjectSealer(keyring=silent), stored)
+        read(sealer_with(keyring=silent), stored)
     assert silent.calls == 1
 
 
@@ -408,7 +412,7 @@ def test_bound_content_algorithm_must_be_the_stated_one(bound: str | None) -> No
     stored = encoder.write(V2_KMS, PLAINTEXT, data_key=bytes(range(32)), edk=edk)
     relabelled = stored.changed("x-amz-matdesc", json.dumps(context))
     with pytest.raises(InvalidEnvelopeError, match="bound to another content algorithm"):
-        read(ObjectSealer(keyring=encoder.keyring(V2_KMS), **LEGACY), relabelled)
+        read(sealer_with(keyring=encoder.keyring(V2_KMS), **LEGACY), relabelled)
     assert encoder.kms.calls == []
 
 
@@ -434,7 +438,7 @@ def test_wrong_context_is_refused_without_kms(kind: Kind, context: dict[str, str
     """EC-01: the context must be the whole one that the object was written with."""
     encoder = Encoder()
     stored = encoder.write(kind, PLAINTEXT, description={"p": "alpha", "q": "1"})
-    sealer = ObjectSealer(keyring=encoder.keyring(kind))
+    sealer = sealer_with(keyring=encoder.keyring(kind))
     with pytest.raises(EncryptionContextMismatchError, match="Pass the same EncryptionContext") as caught:
         read(sealer, stored, context)
     assert "alpha" not in str(caught.value)
@@ -447,7 +451,7 @@ def test_object_without_context_is_read_without(kind: Kind) -> None:
     """EC-01: none and an empty one are the same, and any other is refused."""
     encoder = Encoder()
     stored = encoder.write(kind, PLAINTEXT)
-    sealer = ObjectSealer(keyring=encoder.keyring(kind))
+    sealer = sealer_with(keyring=encoder.keyring(kind))
     assert read(sealer, stored, None) == read(sealer, stored, {}) == PLAINTEXT
     with pytest.raises(EncryptionContextMismatchError):
         read(sealer, stored, {"p": "alpha"})
@@ -458,7 +462,7 @@ def test_object_without_context_is_read_without(kind: Kind) -> None:
 def test_reserved_names_are_refused(kind: Kind, reserved: str) -> None:
     """EC-02, EC-04: what the client sets itself the caller may not, neither on writing nor on reading."""
     encoder = Encoder()
-    sealer = ObjectSealer(keyring=encoder.keyring(kind))
+    sealer = sealer_with(keyring=encoder.keyring(kind))
     context = {"p": "alpha", reserved: kind.content}
     with pytest.raises(ConfigurationError, match=reserved):
         sealer.seal(context)
@@ -487,13 +491,13 @@ def test_context_that_can_not_be_kept_is_refused_on_writing(context: Any, error:
     """EC-05, EC-07: what S3 metadata or KMS does not take is refused before KMS is asked."""
     kms = FakeKms()
     with pytest.raises(error, match="EncryptionContext"):
-        ObjectSealer(keyring=KmsKeyring(kms, KMS_KEY_ARN)).seal(context)
+        sealer_with(keyring=KmsKeyring(kms, KMS_KEY_ARN)).seal(context)
     assert kms.calls == []
 
 
 def test_context_may_be_as_long_as_kms_takes() -> None:
     """EC-07: names and values of a context may have 8 KiB together."""
-    sealer = ObjectSealer(keyring=KmsKeyring(FakeKms(), KMS_KEY_ARN))
+    sealer = sealer_with(keyring=KmsKeyring(FakeKms(), KMS_KEY_ARN))
     assert sealer.seal({"x": "y" * 8191}).envelope.wrapped.description["x"] == "y" * 8191
     with pytest.raises(ConfigurationError, match="longer than KMS takes"):
         sealer.seal({"x": "y" * 8192})
@@ -504,7 +508,7 @@ def test_context_of_another_type_is_refused_on_reading(context: Any) -> None:
     """CF-05: a context is a dict of str to str on reading too."""
     encoder = Encoder()
     with pytest.raises(ConfigurationTypeError, match="EncryptionContext"):
-        read(ObjectSealer(keyring=encoder.keyring(V2_KMS)), encoder.write(V2_KMS, PLAINTEXT), context)
+        read(sealer_with(keyring=encoder.keyring(V2_KMS)), encoder.write(V2_KMS, PLAINTEXT), context)
     assert encoder.kms.calls == []
 
 
@@ -513,7 +517,7 @@ def test_context_of_another_client_may_hold_any_text(kind: Kind) -> None:
     """JS-13: other clients write contexts beyond ASCII, and KMS takes them: such an object is read with its context."""
     encoder = Encoder()
     stored = encoder.write(kind, PLAINTEXT, description={"Straße": "Köln €"})
-    sealer = ObjectSealer(keyring=encoder.keyring(kind))
+    sealer = sealer_with(keyring=encoder.keyring(kind))
     assert read(sealer, stored, {"Straße": "Köln €"}) == PLAINTEXT
     with pytest.raises(EncryptionContextMismatchError):
         read(sealer, stored, {"Straße": "Koeln"})
@@ -523,7 +527,7 @@ def test_context_of_another_client_may_hold_any_text(kind: Kind) -> None:
 def test_callers_context_is_left_alone(kind: Kind) -> None:
     """EC-08: neither writing nor reading adds anything to the caller's dict, and later changes of it don't matter."""
     encoder = Encoder()
-    sealer = ObjectSealer(keyring=encoder.keyring(kind))
+    sealer = sealer_with(keyring=encoder.keyring(kind))
     context = {"p": "alpha"}
     sealed = sealer.seal(context)
     sealer.open(sealed.envelope, context)
@@ -537,7 +541,7 @@ def test_legacy_kms_object_may_hold_entries_that_nobody_knows() -> None:
     kind = Kind("V2", "kms", GCM)
     encoder = Encoder()
     stored = encoder.write(kind, PLAINTEXT, description={"aws:ses:message-id": "m", "aws:ses:rule-name": "r"})
-    sealer = ObjectSealer(keyring=encoder.keyring(kind), **kind.switches)
+    sealer = sealer_with(keyring=encoder.keyring(kind), **kind.switches)
     assert read(sealer, stored) == PLAINTEXT
     assert read(sealer, stored, {"aws:ses:message-id": "m", "aws:ses:rule-name": "r"}) == PLAINTEXT
     with pytest.raises(EncryptionContextMismatchError):
@@ -549,7 +553,7 @@ def test_context_for_a_raw_key_is_refused(kind: Kind) -> None:
     """Raw keys have no context: one that is given would be ignored, so it is refused; a description is not one."""
     encoder = Encoder()
     stored = encoder.write(kind, PLAINTEXT, description={"p": "alpha"})
-    sealer = ObjectSealer(keyring=encoder.keyring(kind), **kind.switches)
+    sealer = sealer_with(keyring=encoder.keyring(kind), **kind.switches)
     with pytest.raises(EncryptionContextMismatchError):
         read(sealer, stored, {"p": "alpha"})
     assert read(sealer, stored, {}) == PLAINTEXT
@@ -588,7 +592,7 @@ def wrapped_key(**parts: Any) -> WrappedDataKey:
 def test_new_data_key_of_a_wrong_length_is_refused(length: int) -> None:
     """MD-17: objects are written under 32 bytes and nothing else."""
     with pytest.raises(S3EncryptionClientError, match="32 bytes"):
-        ObjectSealer(keyring=ScriptedKeyring(bytes(length), wrapped_key())).seal()
+        sealer_with(keyring=ScriptedKeyring(bytes(length), wrapped_key())).seal()
 
 
 @pytest.mark.parametrize(
@@ -607,7 +611,7 @@ def test_new_data_key_of_a_wrong_length_is_refused(length: int) -> None:
 def test_new_data_key_that_nobody_could_use_is_refused(parts: dict[str, Any]) -> None:
     """A keyring of the user's own may be wrong; an object that could not be read again is not written."""
     with pytest.raises(S3EncryptionClientError):
-        ObjectSealer(keyring=ScriptedKeyring(bytes(range(32)), wrapped_key(**parts))).seal()
+        sealer_with(keyring=ScriptedKeyring(bytes(range(32)), wrapped_key(**parts))).seal()
 
 
 @pytest.mark.parametrize("name", [name for name, algorithm in WRAP_ALGORITHMS.items() if algorithm.v1])
@@ -616,9 +620,9 @@ def test_keyring_that_turns_out_to_write_v1_makes_no_mixed_object(policy: Commit
     """Where only the data key tells that it is one of V1, the object is refused, or a V1 object through and through."""
     keyring = ScriptedKeyring(bytes(range(32)), wrapped_key(wrapping_algorithm=name))
     with pytest.raises(S3EncryptionClientError):
-        ObjectSealer(keyring=keyring, commitment_policy=policy).seal()
+        sealer_with(keyring=keyring, commitment_policy=policy).seal()
     with pytest.raises(S3EncryptionClientError):
-        ObjectSealer(keyring=keyring, commitment_policy=policy, enable_legacy_writes=True).seal()
+        sealer_with(keyring=keyring, commitment_policy=policy, enable_legacy_writes=True).seal()
 
 
 @pytest.mark.parametrize("length", [0, 1, 15, 16, 24, 31, 33, 64])
@@ -628,10 +632,10 @@ def test_unwrapped_data_key_of_a_wrong_length_is_refused(kind: Kind, length: int
     stored = Encoder().write(kind, PLAINTEXT)
     keyring = ScriptedKeyring(bytes(length), wrapped_key())
     with pytest.raises(DecryptionError):
-        read(ObjectSealer(keyring=keyring), stored)
+        read(sealer_with(keyring=keyring), stored)
     if kind.format == "V3" or length not in (16, 24):
         with pytest.raises(DecryptionError):
-            read(ObjectSealer(keyring=keyring, **LEGACY), stored)
+            read(sealer_with(keyring=keyring, **LEGACY), stored)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("mine"), S3EncryptionClientSecurityError("mine"), KeyError("mine")])
@@ -645,7 +649,7 @@ def test_error_of_a_keyring_passes_through(error: Exception) -> None:
         def decrypt_data_key(self, wrapped: WrappedDataKey) -> bytes:
             raise error
 
-    sealer = ObjectSealer(keyring=FailingKeyring(b"", wrapped_key()))
+    sealer = sealer_with(keyring=FailingKeyring(b"", wrapped_key()))
     with pytest.raises(type(error)) as on_write:
         sealer.seal()
     with pytest.raises(type(error)) as on_read:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from support.encoder import AES_KEY, GCM_KINDS, RSA_KEY, Encoder, Kind, to_base64
 from support.fake_kms import KMS_KEY_ARN, FakeKms, FakeKmsError
 from support.reading import finish_at_once, read
+from support.sealers import sealer_with
 
 from s3_encryption._crypto.contexts import CipherContext, ContentKey
 from s3_encryption._crypto.suites import (
@@ -40,7 +41,6 @@ from s3_encryption._envelope.formats import (
 )
 from s3_encryption._keys.keyrings import KmsKeyring, WrappedDataKey
 from s3_encryption._keys.wrap_algorithms import WRAP_ALGORITHMS, load_aes_key, unwrap_data_key, wrap_data_key
-from s3_encryption._sealer import ObjectSealer
 from s3_encryption.exceptions import (
     DecryptionError,
     NotEncryptedError,
@@ -305,7 +305,7 @@ def test_sealed_object_can_be_opened_with_its_context(
     policy: CommitmentPolicy, context: dict[str, str], plaintext: bytes
 ) -> None:
     """Law: what was written with a context is read with the same one, through metadata and through a file."""
-    sealer = ObjectSealer(keyring=KmsKeyring(FakeKms(), KMS_KEY_ARN), commitment_policy=policy)
+    sealer = sealer_with(keyring=KmsKeyring(FakeKms(), KMS_KEY_ARN), commitment_policy=policy)
     sealed = sealer.seal(context)
     body = sealed.content_key.encrypt(plaintext)
     for envelope in (parse(emit(sealed.envelope)), merge(*split(sealed.envelope))):
@@ -331,7 +331,7 @@ def test_changed_character_of_an_envelope_never_gives_other_plaintext(kind: Kind
     position = data.draw(st.integers(0, len(text) - 1))
     character = data.draw(st.characters(min_codepoint=32, max_codepoint=126).filter(lambda c: c != text[position]))
     changed = stored.changed(field, text[:position] + character + text[position + 1 :])
-    sealer = ObjectSealer(keyring=encoder.keyring(kind), **LEGACY)
+    sealer = sealer_with(keyring=encoder.keyring(kind), **LEGACY)
     caller = context if kind.key_type == "kms" else None
     assert read(sealer, stored, caller) == b"plaintext"
     try:
@@ -352,4 +352,4 @@ def test_changed_byte_of_an_envelope_never_gives_plaintext(kind: Kind, data: st.
     value = bytearray(stored.decoded(field))
     value[data.draw(st.integers(0, len(value) - 1))] ^= data.draw(st.integers(1, 255))
     with pytest.raises((S3EncryptionClientSecurityError, FakeKmsError)):
-        read(ObjectSealer(keyring=encoder.keyring(kind), **LEGACY), stored.changed(field, to_base64(bytes(value))))
+        read(sealer_with(keyring=encoder.keyring(kind), **LEGACY), stored.changed(field, to_base64(bytes(value))))

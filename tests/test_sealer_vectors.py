@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from support.fake_kms import FakeKms
 from support.reading import finish_at_once, read_body
+from support.sealers import sealer_with
 from support.vectors import KMS_RECORDS, PEER_VECTORS, VECTORS, Vector, salamander
 
 from s3_encryption._crypto.contexts import ContentKey
 from s3_encryption._crypto.suites import AES_GCM, CommitmentPolicy
 from s3_encryption._envelope.formats import Envelope, emit, merge, parse, split
-from s3_encryption._sealer import ObjectSealer
 from s3_encryption.exceptions import DecryptionError, PolicyError
 
 LENGTH = "x-amz-unencrypted-content-length"
@@ -67,14 +67,14 @@ def test_vectors_are_complete() -> None:
 @all_vectors
 def test_kv_10_vector_decrypts_to_its_plaintext(vector: Vector, kms: FakeKms) -> None:
     """With the right keyring and just the switches that it needs, each object gives its plaintext."""
-    sealer = ObjectSealer(keyring=vector.keyring(kms), **vector.switches)
+    sealer = sealer_with(keyring=vector.keyring(kms), **vector.switches)
     assert read_body(sealer, envelope_of(vector), vector.body, vector.encryption_context) == vector.plaintext
 
 
 @all_vectors
 def test_vector_costs_at_most_one_call_to_kms(vector: Vector, kms: FakeKms) -> None:
     """An object under a KMS key is opened by one Decrypt that names the key, any other object by none."""
-    ObjectSealer(keyring=vector.keyring(kms), **vector.switches).open(envelope_of(vector), vector.encryption_context)
+    sealer_with(keyring=vector.keyring(kms), **vector.switches).open(envelope_of(vector), vector.encryption_context)
     assert [(name, request["KeyId"]) for name, request in kms.calls] == (
         [("decrypt", vector.kms.key_id)] if vector.kms else []
     )
@@ -103,7 +103,7 @@ def test_vector_instruction_file_survives_parsing(vector: Vector) -> None:
 def test_legacy_vector_is_refused_by_default(vector: Vector, kms: FakeKms) -> None:
     """A default sealer refuses a legacy object before it asks KMS, and names every switch that would help."""
     with pytest.raises(PolicyError) as caught:
-        ObjectSealer(keyring=vector.keyring(kms)).open(envelope_of(vector), vector.encryption_context)
+        sealer_with(keyring=vector.keyring(kms)).open(envelope_of(vector), vector.encryption_context)
     named = {name for name in ALL_SWITCHES if name in str(caught.value)}
     assert named == needed_before_unwrapping(vector)
     assert kms.calls == []
@@ -113,7 +113,7 @@ def test_legacy_vector_is_refused_by_default(vector: Vector, kms: FakeKms) -> No
 @behind_a_switch
 def test_legacy_vector_is_refused_with_one_switch_missing(vector: Vector, missing: str, kms: FakeKms) -> None:
     """DG-16: one switch does not stand in for the other, and the error names the missing one only."""
-    sealer = ObjectSealer(keyring=vector.keyring(kms), **switched_on(*set(ALL_SWITCHES) - {missing}))
+    sealer = sealer_with(keyring=vector.keyring(kms), **switched_on(*set(ALL_SWITCHES) - {missing}))
     if missing not in needed_before_unwrapping(vector):
         assert read_body(sealer, envelope_of(vector), vector.body, vector.encryption_context) == vector.plaintext
         return
@@ -127,7 +127,7 @@ def test_legacy_vector_is_refused_with_one_switch_missing(vector: Vector, missin
 def test_short_data_key_is_refused_by_default(vector: Vector, kms: FakeKms) -> None:
     """MD-17: a data key of 16 bytes, which only shows after unwrapping, needs the switch for legacy wrapping."""
     with pytest.raises(DecryptionError):
-        ObjectSealer(keyring=vector.keyring(kms)).open(envelope_of(vector))
+        sealer_with(keyring=vector.keyring(kms)).open(envelope_of(vector))
 
 
 @all_vectors
@@ -135,7 +135,7 @@ def test_strictest_policy_reads_only_committing_vectors(vector: Vector, kms: Fak
     """KC-11: REQUIRE_ENCRYPT_REQUIRE_DECRYPT reads V3 and refuses V1 and V2 whatever the switches, without KMS."""
     policy = CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT
     keyring = vector.keyring(kms)
-    sealer = ObjectSealer(keyring=keyring, commitment_policy=policy, **switched_on(*ALL_SWITCHES))
+    sealer = sealer_with(keyring=keyring, commitment_policy=policy, **switched_on(*ALL_SWITCHES))
     if vector.format == "V3":
         assert read_body(sealer, envelope_of(vector), vector.body, vector.encryption_context) == vector.plaintext
         return

@@ -15,10 +15,10 @@ from typing import Any, TypeVar, cast
 
 from boto3.s3.transfer import TransferConfig
 
+from .._checks import check_switch
 from .._crypto.suites import CommitmentPolicy
 from .._keys import keyrings
 from .._keys.keyrings import Keyring
-from .._sealer import check_switch
 from ..exceptions import ConfigurationError, ConfigurationTypeError, quoted
 
 _BOTO3_NAMES = frozenset({"Filename", "Fileobj", "Bucket", "Key", "ExtraArgs", "Callback", "Config"})

@@ -78,6 +78,8 @@ AES_CBC_PKCS7 = AlgorithmSuite("AES/CBC/PKCS7Padding", "CBC", iv_bytes=16, tag_b
 AES_CTR = AlgorithmSuite("AES/CTR/NoPadding", "CTR", iv_bytes=16, tag_bytes=0)
 
 CONTENT_ALGORITHMS = {suite.name: suite for suite in (AES_GCM, AES_CBC, AES_CBC_PKCS7, AES_CTR)}
+# Those that can be asked for by name; key commitment is a matter of the policy.
+WRITABLE_CONTENT_ALGORITHMS = {suite.name: suite for suite in (AES_GCM, AES_CBC)}
 
 
 class CommitmentPolicy(enum.Enum):

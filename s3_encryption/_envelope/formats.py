@@ -42,7 +42,6 @@ _MAX_ENVELOPE_BYTES = 8 * 1024
 MAX_INSTRUCTION_FILE_BYTES = 64 * 1024
 
 INSTRUCTION_FILE_MARKER = "x-amz-crypto-instr-file"
-DEFAULT_INSTRUCTION_FILE_SUFFIX = ".instruction"
 
 _LENGTH = "x-amz-unencrypted-content-length"
 # An AES-wrapped data key of V1 has at most 48 bytes, an RSA-wrapped one at least 256.

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol, runtime_checkable
 
+from .._checks import check_text_map
 from .._crypto.suites import DATA_KEY_BYTES
 from ..exceptions import (
     ConfigurationError,
@@ -364,18 +365,3 @@ def _checked_description(description: Mapping[str, str] | None) -> dict[str, str
         return {}
     check_text_map(description, "material_description")
     return dict(description)
-
-
-def check_text_map(value: object, what: str, *, ascii_only: bool = True) -> None:
-    """Check that a value is a mapping of text to text: of printable ASCII, which S3 metadata keeps as it is.
-
-    Raises:
-        ConfigurationError: It is not.
-    """
-    if not isinstance(value, Mapping):
-        raise ConfigurationTypeError(f"{what} must be a dict of str to str, not {type(value).__name__}.")
-    for text in (*value.keys(), *value.values()):
-        if not isinstance(text, str):
-            raise ConfigurationTypeError(f"{what} must be a dict of str to str; it holds {type(text).__name__}.")
-        if ascii_only and not (text.isascii() and text.isprintable()):
-            raise ConfigurationError(f"{what} may hold printable ASCII characters only, not {quoted(text)}.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from botocore.exceptions import ClientError
 
 from .._sealer import ObjectSealer
+from .._settings import Settings
 
 if TYPE_CHECKING:
     from .multipart import MultipartUploads
@@ -28,19 +29,6 @@ REPEATED_PARAMETERS = (
     "SSECustomerKey",
     "SSECustomerKeyMD5",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Placeholder."""
-
-    envelope_location: str
-    instruction_file_suffix: str
-    ignore_instruction_files: bool
-    buffer_size: int
-    enable_unauthenticated_ranges: bool
-    enable_delayed_authentication: bool
-    allow_plaintext_reads: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,12 @@ from botocore.exceptions import ClientError
 
 from .._body.request import SmallBody
 from .._body.response import read_bounded
+from .._checks import check_suffix, check_text_map
 from .._envelope import formats as envelopes
 from .._envelope.encoding import print_json
 from .._envelope.formats import Envelope
-from .._keys.keyrings import check_text_map
 from ..exceptions import (
     ConfigurationError,
-    ConfigurationTypeError,
     InvalidEnvelopeError,
     MetadataTooLargeError,
     UnsupportedOperationError,
@@ -207,18 +206,6 @@ class EnvelopeStore:
 
     def _in_metadata(self, call: CallOptions) -> bool:
         return self.location == "metadata" and call.instruction_file_suffix is None
-
-
-def check_suffix(suffix: object) -> None:
-    """Check that an instruction file suffix makes another key in the same bucket.
-
-    Raises:
-        ConfigurationError: It does not.
-    """
-    if not isinstance(suffix, str):
-        raise ConfigurationTypeError(f"An instruction file suffix must be a str, not {type(suffix).__name__}.")
-    if not suffix or len(suffix) > 256 or not (suffix.isascii() and suffix.isprintable()):
-        raise ConfigurationError("An instruction file suffix must be 1 to 256 printable ASCII characters.")
 
 
 def _is_too_long(key: str) -> bool:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .._body.request import SmallBody
+from .._checks import check_text_map
 from .._envelope import formats
 from .._envelope.encoding import print_json
 from .._envelope.formats import Envelope
-from .._keys.keyrings import check_text_map
 from ..exceptions import (
     ConfigurationError,
     MetadataTooLargeError,

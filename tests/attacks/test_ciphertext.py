@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 from support.encoder import V2_AES, V2_GCM_KINDS, V3_AES, Encoder, Kind, Stored
 from support.reading import finish_at_once
+from support.sealers import sealer_with
 from support.ways_to_read import MODES, RELEASES, VERIFIED_MODES, Sink
 
 from s3_encryption._envelope.formats import parse
-from s3_encryption._sealer import ObjectSealer
 from s3_encryption.exceptions import DecryptionError, InvalidEnvelopeError
 
 from . import counts
@@ -82,7 +82,7 @@ def test_ct_02_flips_at_every_boundary_of_a_long_body_are_refused() -> None:
     positions = sorted(boundaries | {length - 1, length, length + 15})
     for turn, kind in enumerate((V2_AES, V3_AES)):
         stored = encoder.write(kind, encoder.random_bytes(length))
-        key = ObjectSealer(keyring=encoder.keyring(kind)).open(parse(stored.metadata))
+        key = sealer_with(keyring=encoder.keyring(kind)).open(parse(stored.metadata))
         body = bytearray(stored.body)
         for position in positions[turn::2]:
             counts.tried(counts.BIT_FLIPS)

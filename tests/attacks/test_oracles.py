@@ -30,6 +30,7 @@ from support.encoder import (
 )
 from support.known_answers import wycheproof
 from support.reading import finish_at_once, read, read_body
+from support.sealers import sealer_with
 from support.ways_to_read import MODES, VERIFIED_MODES
 
 from s3_encryption._crypto import contexts as ciphers
@@ -57,7 +58,7 @@ def encoder(bucket: Bucket) -> Encoder:
 
 def engine_for(encoder: Encoder, kind: Kind, **options: Any) -> ObjectSealer:
     """Return an sealer with the keyring and the switches of a kind."""
-    return ObjectSealer(keyring=encoder.keyring(kind), **{**kind.switches, **options})
+    return sealer_with(keyring=encoder.keyring(kind), **{**kind.switches, **options})
 
 
 def content_key(encoder: Encoder, kind: Kind, stored: Stored) -> ContentKey:
@@ -170,7 +171,7 @@ def test_rs_01_pkcs1_object_is_refused_before_the_private_key_is_used(
 ) -> None:
     """RS-01: with the switches off, well-formed and malformed data keys give one error, and no RSA operation."""
     operations = count_private_operations(monkeypatch)
-    sealer = ObjectSealer(keyring=RsaKeyring(RSA_KEY), commitment_policy=policy)
+    sealer = sealer_with(keyring=RsaKeyring(RSA_KEY), commitment_policy=policy)
     refusals = set()
     data_key = bytes(range(32))
     for edk in (bytes(256), encoder.wrap(V1_RSA, data_key, {})):
@@ -281,7 +282,7 @@ def test_rs_05_rsa_wrap_under_another_key_has_the_same_error(kind: Kind, encoder
     group = next(group for group, _ in wycheproof("Cipher/wycheproof/rsa_oaep_2048_sha1_mgf1sha1_test.json"))
     keyring = RsaKeyring(group["privateKeyPem"])
     with pytest.raises(DecryptionError) as caught:
-        read(ObjectSealer(keyring=keyring, **kind.switches), encoder.write(kind, PLAINTEXT))
+        read(sealer_with(keyring=keyring, **kind.switches), encoder.write(kind, PLAINTEXT))
     assert fingerprint(caught.value) == UNIFORM
 
 

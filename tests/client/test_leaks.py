@@ -16,6 +16,7 @@ from Crypto.Cipher import AES, PKCS1_OAEP
 from Crypto.PublicKey import RSA
 from support import reference
 from support.fake_kms import KMS_KEY_ARN, FakeKms
+from support.sealers import sealer_with
 from support.secret_search import chain, showing, spellings
 from support.servers import refusal
 from support.vectors import RSA_KEY_DER
@@ -32,7 +33,6 @@ from s3_encryption import (
     S3EncryptionClient,
     S3EncryptionSession,
 )
-from s3_encryption._sealer import ObjectSealer
 
 MARKER = b"a plaintext that is nowhere else 1234567890"
 AES_SECRET = bytes.fromhex("8f1d3c5b7a99e2f4061728394a5b6c7d8e9fa0b1c2d3e4f5061728394a5b6c7d")
@@ -244,7 +244,7 @@ def test_lk_04_text_of_keyring_and_client_shows_no_key(s3: StrictWorld, keyring:
     used = KEYRINGS[keyring]()
     client = s3.client(keyring=used)
     client.put_object(**s3.object_at(), Body=MARKER)
-    texts = [repr(used), str(used), *texts_of(client), repr(ObjectSealer(keyring=used))]
+    texts = [repr(used), str(used), *texts_of(client), repr(sealer_with(keyring=used))]
     assert showing([AES_SECRET, *RSA_SECRETS, MARKER], texts) == []
 
 
@@ -253,7 +253,7 @@ def test_lk_04_text_of_keyring_and_client_shows_no_key(s3: StrictWorld, keyring:
 def test_lk_04_text_of_a_sealed_object_shows_no_key(keyring: str, policy: CommitmentPolicy) -> None:
     """What the sealer makes for one object, and its ciphers, are safe to log (LK-04)."""
     used = KEYRINGS[keyring]()
-    sealer = ObjectSealer(keyring=used, commitment_policy=policy)
+    sealer = sealer_with(keyring=used, commitment_policy=policy)
     sealed = sealer.seal()
     data_key = used.decrypt_data_key(sealed.envelope.wrapped)
     secrets = [data_key, sealed.content_key.key, sealed.envelope.wrapped.encrypted_data_key]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from support import reference
 from support.encoder import AES_KEY, ALL_KINDS, RSA_KEY, Encoder, Kind, instruction_file
+from support.sealers import sealer_with
 from support.vectors import PEER_VECTORS, VECTORS, Vector
 
 from s3_encryption._body.ranges import content_range, parse_content_range, parse_range
@@ -23,7 +24,6 @@ from s3_encryption._envelope.encoding import decode_header_text, parse_descripti
 from s3_encryption._envelope.formats import RESERVED_FIELDS, Envelope, emit, envelope_fields, merge, parse, split
 from s3_encryption._keys.keyrings import AesKeyring
 from s3_encryption._keys.wrap_algorithms import WRAP_ALGORITHMS, load_aes_key, unwrap_data_key
-from s3_encryption._sealer import ObjectSealer
 from s3_encryption.exceptions import (
     DecryptionError,
     InvalidEnvelopeError,
@@ -239,7 +239,7 @@ def _genuine() -> frozenset[bytes]:
 
 
 _AES_KINDS = tuple(kind for kind in ALL_KINDS if kind.key_type == "aes")
-_ENGINE = ObjectSealer(
+_ENGINE = sealer_with(
     keyring=AesKeyring(AES_KEY), enable_legacy_wrapping_algorithms=True, enable_legacy_unauthenticated_modes=True
 )
 

@@ -16,6 +16,7 @@ from support.encoder import AES_KEY, COMMITTING, GCM, RSA_KEY, V1_KINDS, V2_AES,
 from support.fake_kms import KMS_KEY_ARN, OTHER_KMS_KEY_ARN, FakeKms, FakeKmsError
 from support.known_answers import wycheproof
 from support.reading import read
+from support.sealers import sealer_with
 
 from s3_encryption._keys.keyrings import (
     AesKeyring,
@@ -28,7 +29,6 @@ from s3_encryption._keys.keyrings import (
     check_keyring,
 )
 from s3_encryption._keys.wrap_algorithms import WRAP_ALGORITHMS, names_for
-from s3_encryption._sealer import ObjectSealer
 from s3_encryption.exceptions import (
     ConfigurationError,
     ConfigurationTypeError,
@@ -555,9 +555,9 @@ def test_keyring_of_two_methods_is_a_keyring() -> None:
 def test_keyring_of_two_methods_writes_and_reads() -> None:
     """An sealer with it seals objects and opens them again, alone and in a MultiKeyring."""
     keyring = TwoMethods()
-    sealed = ObjectSealer(keyring=keyring).seal()
+    sealed = sealer_with(keyring=keyring).seal()
     for reader in (keyring, MultiKeyring(AesKeyring(AES_KEY), keyring)):
-        opened = ObjectSealer(keyring=reader).open(sealed.envelope)
+        opened = sealer_with(keyring=reader).open(sealed.envelope)
         assert (opened.suite, opened.key, opened.iv) == (
             sealed.content_key.suite,
             sealed.content_key.key,
@@ -635,7 +635,7 @@ def test_nothing_secret_is_logged_or_raised(
     encoder = Encoder()
     plaintext, data_key = encoder.random_bytes(20), encoder.random_bytes(32)
     stored = encoder.write(kind, plaintext, data_key=data_key)
-    sealer = ObjectSealer(keyring=encoder.keyring(kind), **kind.switches)
+    sealer = sealer_with(keyring=encoder.keyring(kind), **kind.switches)
     with caplog.at_level(logging.DEBUG):
         assert read(sealer, stored) == plaintext
         with pytest.raises(DecryptionError) as caught:

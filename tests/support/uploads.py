@@ -14,9 +14,9 @@ from s3_encryption import CommitmentPolicy
 from s3_encryption._keys.keyrings import AesKeyring
 from s3_encryption._operations.envelope_store import EnvelopeStore
 from s3_encryption._operations.multipart import MultipartUploads
-from s3_encryption._sealer import ObjectSealer
 
 from .opened import opened
+from .sealers import sealer_with
 from .worlds import AES_KEY, BUCKET, KEY, StrictWorld
 
 MIB = 2**20
@@ -91,7 +91,7 @@ class MemoryS3:
     """
 
     def __init__(self, passes: int = 1, **options: Any) -> None:
-        self.sealer = ObjectSealer(keyring=AesKeyring(AES_KEY), **options)
+        self.sealer = sealer_with(keyring=AesKeyring(AES_KEY), **options)
         self.uploads = MultipartUploads(self.sealer, EnvelopeStore("metadata", ".instruction"), "CRC32")
         self.passes = passes
         self.before_part: Callable[[int, Any], None] = lambda number, body: None

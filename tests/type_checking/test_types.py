@@ -15,6 +15,7 @@ import pytest
 
 from s3_encryption import S3EncryptionClient
 from s3_encryption import _typing as typed
+from s3_encryption._settings import KEY_OPTIONS, Settings
 
 SAMPLES = Path(__file__).parent / "samples"
 PACKAGE = Path(inspect.getfile(S3EncryptionClient)).parent
@@ -87,3 +88,10 @@ def test_constructors_keywords_are_complete() -> None:
     own = {parameter.name for parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
     boto3s = inspect.signature(boto3.Session.client).parameters.keys() - {"self", "service_name"}
     assert typed.KeywordOptions.__annotations__.keys() == own | boto3s
+
+
+def test_options_have_the_types_of_the_table() -> None:
+    """What type checkers know of an option is what the table of options says."""
+    types = {name: type_ for name, (type_, _) in KEY_OPTIONS.items()} | inspect.get_annotations(Settings)
+    told = {name: reference.__forward_arg__ for name, reference in typed.Options.__annotations__.items()}
+    assert {name: told[name] for name in types} == types
