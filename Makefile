@@ -4,10 +4,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-LINTED := s3_encryption tests examples benchmarks docs setup.py
+LINTED := s3_encryption tests examples benchmarks setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-core fuzz soak mutants attack lint format types interop bench docs-operations docs third-party build clean
+.PHONY: help install demo test test-core fuzz soak mutants attack lint format types interop bench docs third-party build clean
 
 ## help: list the targets
 help:
@@ -78,10 +78,6 @@ interop: $(READY)
 ## bench: measure speed and memory beside plain boto3 and AWS's own client, over a local server (needs a C compiler)
 bench: $(READY)
 	$(BIN)/python -m benchmarks
-
-## docs-operations: write docs/operations.md, from the tables that the client goes by
-docs-operations: $(READY)
-	$(BIN)/python docs/operations_page.py > docs/operations.md
 
 ## docs: build the guide into build/docs
 docs: $(READY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -26,12 +27,17 @@ WRONG: dict[str, list[Any]] = {
 }
 
 
+def settings_with(options: Mapping[str, Any]) -> Settings:
+    """Return settings with options, of which those for a key are left out."""
+    return Settings(**{name: value for name, value in options.items() if name not in KEY_OPTIONS})
+
+
 @pytest.mark.parametrize("name", OPTION_FIELDS)
 def test_every_option_refuses_what_is_no_value_of_it(name: str) -> None:
     """A mistake in an option is an error at once, with the option's name or words; never a safeguard less."""
     for value in WRONG.get(name, [None, 1, 0, "False", "", []]):
         with pytest.raises(ConfigurationError, match=rf"{name}|instruction file suffix"):
-            Settings(**{name: value})
+            settings_with({name: value})
 
 
 def test_defaults_are_the_safe_values() -> None:
@@ -43,7 +49,7 @@ def test_defaults_are_the_safe_values() -> None:
     assert defaults.pop("buffer_size") == 64 * 1024 * 1024
     assert (defaults.pop("envelope_location"), defaults.pop("instruction_file_suffix")) == ("metadata", ".instruction")
     assert set(defaults.values()) == {False}
-    assert Settings() == Settings(**{name: value for name, value in OPTIONS.items() if name not in KEY_OPTIONS})
+    assert Settings() == settings_with(OPTIONS)
 
 
 def test_options_that_contradict_each_other_are_refused() -> None:
@@ -108,7 +114,7 @@ def test_aws_form_gives_options_of_the_table() -> None:
     )
     options = config.options()
     assert options.keys() <= OPTIONS.keys()
-    settings = Settings(**{name: value for name, value in options.items() if name not in KEY_OPTIONS})
+    settings = settings_with(options)
     assert settings.ignore_instruction_files
     assert settings.commitment_policy is CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT
 

@@ -1,7 +1,8 @@
 """What becomes of every operation of S3's model, and the checks that go before a call.
 
-``docs/operations.md`` is made from the tables here (``make docs-operations``). An operation that is in none of them,
-and that could carry content, is refused: a new botocore can't open a way for plaintext.
+OPERATIONS has a row for each operation that is not simply boto3's. One that has none, and that could carry content, is
+refused: a new botocore can't open a way for plaintext. ``docs/operations.md`` says of each operation what a user must
+know.
 """
 
 from __future__ import annotations
@@ -22,30 +23,6 @@ from .get import get_object
 from .head import head_object
 from .put import put_object
 
-DECISIONS: Mapping[str, str] = {
-    "encrypt": "content is encrypted before it is sent",
-    "decrypt": "content is decrypted, and verified before it is released",
-    "translate": "lengths are told in plaintext terms, or what belongs to the object follows it",
-    "protect": "refused, or done such that encrypted objects stay readable",
-    "pass": "as in boto3",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """What the client does with one operation of S3's model, or with one method that boto3 adds to these.
-
-    ``decision`` is one of DECISIONS. ``function`` does it, and ``extra`` names the parameters that it takes beside
-    boto3's; ``reason`` says why, and what to do instead, where the call is always refused; ``note`` is what else a user
-    must know.
-    """
-
-    decision: str
-    function: Callable[[Call], Any] | None = None
-    extra: tuple[str, ...] = ()
-    reason: str = ""
-    note: str = ""
-
 
 def _of_uploads(name: str) -> Callable[[Call], Any]:
     return lambda call: getattr(call.encryption.uploads, name)(
@@ -58,208 +35,60 @@ def _of_uploads(name: str) -> Callable[[Call], Any]:
     )
 
 
+DECISIONS: Mapping[str, str] = {
+    "encrypt": "content is encrypted before it is sent",
+    "decrypt": "content is decrypted, and verified before it is released",
+    "translate": "lengths are told in plaintext terms, or what belongs to the object follows it",
+    "protect": "refused, or done such that encrypted objects stay readable",
+    "pass": "as in boto3",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What the client does with one operation of S3's model.
+
+    ``decision`` is one of DECISIONS. ``function`` does it, and ``extra`` names the parameters that it takes beside
+    boto3's. Where the call is always refused, ``reason`` says why, and what to do instead.
+    """
+
+    decision: str
+    function: Callable[[Call], Any] | None = None
+    extra: tuple[str, ...] = ()
+    reason: str = ""
+
+
 CALL_PARAMETERS = (CONTEXT_PARAMETER, SUFFIX_PARAMETER)
+_SUFFIX_ONLY = (SUFFIX_PARAMETER,)
 
 _PASS = Operation("pass")
-_LISTING = Operation(
-    "pass", note="`Size`, `ETag` and checksums are the ciphertext's; instruction files are listed too."
-)
-_EVENTS = Operation("pass", note="Events tell the ciphertext's size and `ETag`; instruction files cause events too.")
-_RULES = Operation("pass", note="Rules must take instruction files along, where there are any.")
-_TAGS = Operation("pass", note="Tags are stored as they are: S3 sees them.")
-_AT_REST = Operation("pass", note="This is about S3's own encryption at rest, which comes on top.")
 
-_WITH_CONTENT: Mapping[str, Operation] = {
-    "PutObject": Operation(
-        "encrypt",
-        put_object,
-        extra=CALL_PARAMETERS,
-        note="`ContentLength`, `ContentMD5` and `ChecksumCRC32`, `SHA1`, `SHA256`, `SHA512`, `MD5` are compared with "
-        "the plaintext, and not sent; other checksums are refused (`ChecksumAlgorithm=` asks S3 for one of the "
-        "ciphertext). `ETag`, `Size` and checksums of the answer are the ciphertext's. `WriteOffsetBytes` (append) is "
-        "refused: write the whole object.",
-    ),
-    "GetObject": Operation(
-        "decrypt",
-        get_object,
-        extra=CALL_PARAMETERS,
-        note="`Body`, `ContentLength` and `ContentRange` are the plaintext's; checksums are left out, as they are the "
-        "ciphertext's; `Metadata` shows the envelope. A `Range` of less than the object needs "
-        "`enable_unauthenticated_ranges`. `PartNumber` is refused: use `Range`. An object without an envelope needs "
-        "`allow_plaintext_reads`.",
-    ),
-    "HeadObject": Operation(
-        "translate",
-        head_object,
-        note="`ContentLength` is the plaintext's, where the metadata tell it. It is the ciphertext's for V1 and V2 "
-        "objects with an instruction file, for CBC content that does not note its length, and with `Range` or "
-        "`PartNumber`.",
-    ),
-    "CreateMultipartUpload": Operation(
-        "encrypt",
-        _of_uploads("create_multipart_upload"),
-        extra=CALL_PARAMETERS,
-        note="The key is in this client's memory: all parts must go through the same client, in the same process.",
-    ),
-    "UploadPart": Operation(
-        "encrypt",
-        _of_uploads("upload_part"),
-        note="In any order, from many threads. A part that is sent again must have the same content. A part below "
-        "5 MiB is held back until the upload is completed. `ContentLength`, `ContentMD5` and `Checksum*` are as in "
-        "`put_object`. Parts of an upload that this client did not start are refused.",
-    ),
-    "CompleteMultipartUpload": Operation(
-        "encrypt",
-        _of_uploads("complete_multipart_upload"),
-        note="Sends the tag. All parts that were uploaded must be listed, without gaps. `ChecksumCRC32` of the whole "
-        "object is compared with the plaintext, and not sent; others are refused. `MpuObjectSize` is the plaintext's.",
-    ),
-    "AbortMultipartUpload": Operation(
-        "translate",
-        _of_uploads("abort_multipart_upload"),
-        note="Parts that wait for others fail at once, and the key is forgotten.",
-    ),
-    "UploadPartCopy": Operation(
-        "protect",
-        _of_uploads("upload_part_copy"),
-        note="Refused into an upload of this client, whose key the copied bytes don't have: download them and use "
-        "`upload_part`. Into other uploads S3 copies what it has.",
-    ),
-    "CopyObject": Operation(
-        "protect",
-        copy_object,
-        extra=(SUFFIX_PARAMETER,),
-        note="The copy keeps its source's envelope, also with `MetadataDirective='REPLACE'`, and its instruction file "
-        "(that of `InstructionFileSuffix`, where the call says so). "
-        "What was not encrypted is not encrypted by being copied: download it and write it anew.",
-    ),
-    "DeleteObject": Operation(
-        "translate",
-        delete_object,
-        extra=(SUFFIX_PARAMETER,),
-        note="Where `envelope_location` or the call's `InstructionFileSuffix` says that there is an instruction file, "
-        "it is deleted after its object; never with `VersionId`.",
-    ),
-    "DeleteObjects": Operation(
-        "translate",
-        delete_objects,
-        extra=(SUFFIX_PARAMETER,),
-        note="Instruction files as in `delete_object`, in one more call, whose `Errors` are told of their objects.",
-    ),
-    "RenameObject": Operation(
-        "protect",
-        rename_object,
-        note="Refused with `envelope_location='instruction_file'`, because the instruction file would not follow: copy "
-        "and delete.",
-    ),
-    "SelectObjectContent": Operation("protect", reason="S3 can't query what it can't read. Get the object instead."),
-    "PutObjectAnnotation": Operation("protect", reason="It would be stored unencrypted. Put the text into an object."),
-    # Streams that are not the content of an object.
-    "GetObjectAnnotation": Operation("pass", note="An annotation is as whoever wrote it left it: not encrypted."),
-    "GetObjectTorrent": Operation("pass", note="It is a torrent of the ciphertext."),
-    "WriteGetObjectResponse": Operation(
-        "pass", note="A Lambda function's answer to a reader goes out as it is; S3 does not store it."
-    ),
+# fmt: off
+OPERATIONS: Mapping[str, Operation] = {
+    "PutObject":               Operation("encrypt", put_object, CALL_PARAMETERS),
+    "GetObject":               Operation("decrypt", get_object, CALL_PARAMETERS),
+    "HeadObject":              Operation("translate", head_object),
+    "CreateMultipartUpload":   Operation("encrypt", _of_uploads("create_multipart_upload"), CALL_PARAMETERS),
+    "UploadPart":              Operation("encrypt", _of_uploads("upload_part")),
+    "CompleteMultipartUpload": Operation("encrypt", _of_uploads("complete_multipart_upload")),
+    "AbortMultipartUpload":    Operation("translate", _of_uploads("abort_multipart_upload")),
+    "UploadPartCopy":          Operation("protect", _of_uploads("upload_part_copy")),
+    "CopyObject":              Operation("protect", copy_object, _SUFFIX_ONLY),
+    "DeleteObject":            Operation("translate", delete_object, _SUFFIX_ONLY),
+    "DeleteObjects":           Operation("translate", delete_objects, _SUFFIX_ONLY),
+    "RenameObject":            Operation("protect", rename_object),
+    "SelectObjectContent":     Operation("protect", reason=(
+                                   "S3 can't query what it can't read. Get the object instead.")),
+    "PutObjectAnnotation":     Operation("protect", reason=(
+                                   "It would be stored unencrypted. Put the text into an object.")),
+    # These carry bytes or texts that are not the content of an object.
+    "GetObjectAnnotation":     _PASS,
+    "GetObjectTorrent":        _PASS,
+    "WriteGetObjectResponse":  _PASS,
+    "GetBucketPolicy":         _PASS,
+    "PutBucketPolicy":         _PASS,
 }
-
-_TO_BE_KNOWN: Mapping[str, Operation] = {
-    "GetObjectAttributes": Operation(
-        "pass", note="`ObjectSize`, `ETag`, `Checksum` and `ObjectParts` are the ciphertext's."
-    ),
-    "ListObjects": _LISTING,
-    "ListObjectsV2": _LISTING,
-    "ListObjectVersions": _LISTING,
-    "ListParts": Operation("pass", note="A part that is held back is not listed before the upload is completed."),
-    "RestoreObject": Operation("pass", note="With `Type='SELECT'` S3 would query the ciphertext."),
-    "UpdateObjectEncryption": _AT_REST,
-    "PutBucketEncryption": _AT_REST,
-    "PutBucketInventoryConfiguration": Operation("pass", note="Inventories tell the ciphertext's sizes."),
-    "PutBucketLifecycle": _RULES,
-    "PutBucketLifecycleConfiguration": _RULES,
-    "PutBucketNotification": _EVENTS,
-    "PutBucketNotificationConfiguration": _EVENTS,
-    "PutBucketReplication": _RULES,
-    "PutBucketTagging": _TAGS,
-    "PutBucketWebsite": Operation("pass", note="A website serves the ciphertext."),
-    "PutObjectTagging": _TAGS,
-}
-
-_NEITHER_WAY = """
-    CreateBucket CreateBucketMetadataConfiguration CreateBucketMetadataTableConfiguration CreateSession DeleteBucket
-    DeleteBucketAnalyticsConfiguration DeleteBucketCors DeleteBucketEncryption
-    DeleteBucketIntelligentTieringConfiguration DeleteBucketInventoryConfiguration DeleteBucketLifecycle
-    DeleteBucketMetadataConfiguration DeleteBucketMetadataTableConfiguration DeleteBucketMetricsConfiguration
-    DeleteBucketOwnershipControls DeleteBucketPolicy DeleteBucketReplication DeleteBucketTagging DeleteBucketWebsite
-    DeleteObjectAnnotation DeleteObjectTagging DeletePublicAccessBlock GetBucketAbac GetBucketAccelerateConfiguration
-    GetBucketAcl GetBucketAnalyticsConfiguration GetBucketCors GetBucketEncryption
-    GetBucketIntelligentTieringConfiguration GetBucketInventoryConfiguration GetBucketLifecycle
-    GetBucketLifecycleConfiguration GetBucketLocation GetBucketLogging GetBucketMetadataConfiguration
-    GetBucketMetadataTableConfiguration GetBucketMetricsConfiguration GetBucketNotification
-    GetBucketNotificationConfiguration GetBucketOwnershipControls GetBucketPolicy GetBucketPolicyStatus
-    GetBucketReplication GetBucketRequestPayment GetBucketTagging GetBucketVersioning GetBucketWebsite GetObjectAcl
-    GetObjectLegalHold GetObjectLockConfiguration GetObjectRetention GetObjectTagging GetPublicAccessBlock HeadBucket
-    ListBucketAnalyticsConfigurations ListBucketIntelligentTieringConfigurations ListBucketInventoryConfigurations
-    ListBucketMetricsConfigurations ListBuckets ListDirectoryBuckets ListMultipartUploads ListObjectAnnotations
-    PutBucketAbac PutBucketAccelerateConfiguration PutBucketAcl PutBucketAnalyticsConfiguration PutBucketCors
-    PutBucketIntelligentTieringConfiguration PutBucketLogging PutBucketMetricsConfiguration PutBucketOwnershipControls
-    PutBucketPolicy PutBucketRequestPayment PutBucketVersioning PutObjectAcl PutObjectLegalHold
-    PutObjectLockConfiguration PutObjectRetention PutPublicAccessBlock UpdateBucketMetadataAnnotationTableConfiguration
-    UpdateBucketMetadataInventoryTableConfiguration UpdateBucketMetadataJournalTableConfiguration
-"""
-
-OPERATIONS: Mapping[str, Operation] = {**_WITH_CONTENT, **_TO_BE_KNOWN, **dict.fromkeys(_NEITHER_WAY.split(), _PASS)}
-
-# What a client has besides the operations, most of it from boto3.
-METHODS: Mapping[str, Operation] = {
-    "upload_file": Operation(
-        "encrypt",
-        note="In parallel parts where the file is large. `ExtraArgs` also takes `EncryptionContext` and "
-        "`InstructionFileSuffix`.",
-    ),
-    "upload_fileobj": Operation("encrypt", note="As `upload_file`, from a file-like object, whatever it is."),
-    "download_file": Operation(
-        "decrypt",
-        note="The file gets its name when the whole object was verified. `ExtraArgs` also takes `EncryptionContext` "
-        "and `InstructionFileSuffix`.",
-    ),
-    "download_fileobj": Operation(
-        "decrypt",
-        note="The object is verified first; below `multipart_threshold`, `enable_delayed_authentication` says "
-        "otherwise. `ExtraArgs` as for `download_file`.",
-    ),
-    "open": Operation(
-        "decrypt",
-        note="This library's own: an object as a seekable file. The first read verifies all of it, unless "
-        "`enable_unauthenticated_ranges` lets it fetch what is read only.",
-    ),
-    "copy": Operation(
-        "protect",
-        note="As `copy_object`, in parts where the object is large. S3 moves the ciphertext. `ExtraArgs` also takes "
-        "`InstructionFileSuffix`.",
-    ),
-    "generate_presigned_url": Operation(
-        "protect",
-        note="URLs to read yield the ciphertext, and one warning for each client says so. URLs to write are refused, "
-        "because what comes in by them is not encrypted: write through this client, or, where plaintext is meant, "
-        "`enable_plaintext_presigned_uploads`.",
-    ),
-    "generate_presigned_post": Operation(
-        "protect",
-        note="Refused: what a browser posts is not encrypted. Take it in your application, and write it here. Where "
-        "plaintext is meant: `enable_plaintext_presigned_uploads`.",
-    ),
-    "get_paginator": Operation("pass", note="Pages are what the operation returns: sizes are the ciphertext's."),
-    "get_waiter": _PASS,
-    "can_paginate": _PASS,
-    "waiter_names": _PASS,
-    "close": _PASS,
-    "exceptions": Operation("pass", note="S3's errors. This library's own are in `s3_encryption`."),
-    "meta": Operation(
-        "pass",
-        note="Handlers that are registered with `meta.events` see the ciphertext. A request whose encrypted body they "
-        "replace, or whose envelope they drop from `Metadata`, is refused.",
-    ),
-}
+# fmt: on
 
 PRESIGNED_READS = ("get_object", "head_object")
 PRESIGNED_WARNING = "Whoever uses a presigned URL to read gets the encrypted object and must decrypt it."
@@ -268,7 +97,7 @@ _UNKNOWN_WITH_DATA = Operation("protect", reason="This version does not know how
 
 
 def decision(model: Any) -> Operation:
-    """Return what becomes of an operation, by botocore's model of it."""
+    """Return what becomes of an operation, by botocore's model of it: what carries no content passes."""
     decided = OPERATIONS.get(model.name)
     if decided is not None:
         return decided
