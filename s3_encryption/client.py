@@ -22,8 +22,6 @@ from ._checks import check_suffix
 from ._compat.aws import accepts_aws_config
 from ._operations.call import SUFFIX_PARAMETER, Call, Encryption, Params, Send
 from ._operations.copy import managed_copy
-from ._operations.envelope_store import EnvelopeStore
-from ._operations.multipart import MultipartUploads
 from ._operations.table import (
     CALL_PARAMETERS,
     OPERATIONS,
@@ -34,7 +32,6 @@ from ._operations.table import (
     validate,
 )
 from ._plain_clients import kms_keyring, local_keyring, make_s3_client
-from ._sealer import ObjectSealer
 from ._settings import KEY_OPTIONS, OPTIONS, Settings, check_one_key, help_of_options, with_options
 from ._transfer.download import Download, FullReader
 from ._transfer.seekable import open_object
@@ -102,15 +99,12 @@ class S3EncryptionClient(_Client):
         own_keyring = local_keyring(**keys)
         inner = _inner_client(client, session, options)
         keyring = own_keyring or kms_keyring(keys["kms_key_id"], inner, session, options)
+        encryption = Encryption.of(keyring, settings, inner)
         self: Any = object.__new__(_class_over(cls, type(inner)))
         self.__dict__.update(inner.__dict__)
         # Botocore's own handlers hold weak references to the client that they were made for: it must live as long.
         self._inner = inner
-        sealer, checksum = ObjectSealer(keyring, settings), _default_checksum(inner)
-        envelopes = EnvelopeStore(
-            settings.envelope_location, settings.instruction_file_suffix, settings.ignore_instruction_files
-        )
-        self._encryption = Encryption(sealer, settings, checksum, MultipartUploads(sealer, envelopes, checksum))
+        self._encryption = encryption
         self._call_defaults = {}
         self._expected = None
         self._warns_of_presigned_reads = True
@@ -327,12 +321,6 @@ if S3EncryptionClient.__doc__ is not None:
 def _class_over(cls: type, base: type) -> type:
     """Return the class of an encrypting client over the class that boto3 has made for one ordinary client."""
     return type(cls.__name__, (cls, base), {"__module__": cls.__module__, "__doc__": cls.__doc__})
-
-
-def _default_checksum(client: Any) -> str | None:
-    """Return the algorithm of the checksum that botocore adds to a request that asks for no other; None for none."""
-    adds_checksums = getattr(client.meta.config, "request_checksum_calculation", None) == "when_supported"
-    return "CRC32" if adds_checksums else None
 
 
 def _inner_client(client: Any, session: Any, client_options: Mapping[str, Any]) -> Any:

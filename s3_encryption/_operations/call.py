@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from botocore.exceptions import ClientError
 
+from .._keys.keyrings import Keyring
 from .._sealer import ObjectSealer
 from .._settings import Settings
-
-if TYPE_CHECKING:
-    from .multipart import MultipartUploads
+from .upload import OpenUploads
 
 Params: TypeAlias = dict[str, Any]
 # Sends a request as it is, and returns botocore's response.
@@ -41,7 +40,17 @@ class Encryption:
     sealer: ObjectSealer
     settings: Settings
     default_checksum: str | None
-    uploads: MultipartUploads
+    uploads: OpenUploads
+
+    @classmethod
+    def of(cls, keyring: Keyring, settings: Settings, client: Any) -> Encryption:
+        """Return what a client over an ordinary one encrypts with.
+
+        Raises:
+            ConfigurationError: Keyring and settings contradict each other.
+        """
+        adds_checksums = getattr(client.meta.config, "request_checksum_calculation", None) == "when_supported"
+        return cls(ObjectSealer(keyring, settings), settings, "CRC32" if adds_checksums else None, OpenUploads())
 
 
 @dataclass(frozen=True, slots=True)

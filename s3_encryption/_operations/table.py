@@ -21,19 +21,14 @@ from .copy import copy_object, rename_object
 from .delete import delete_object, delete_objects
 from .get import get_object
 from .head import head_object
+from .multipart import (
+    abort_multipart_upload,
+    complete_multipart_upload,
+    create_multipart_upload,
+    upload_part,
+    upload_part_copy,
+)
 from .put import put_object
-
-
-def _of_uploads(name: str) -> Callable[[Call], Any]:
-    return lambda call: getattr(call.encryption.uploads, name)(
-        call.send,
-        {
-            **call.params,
-            **({CONTEXT_PARAMETER: call.encryption_context} if call.encryption_context is not None else {}),
-            **({SUFFIX_PARAMETER: call.instruction_file_suffix} if call.instruction_file_suffix is not None else {}),
-        },
-    )
-
 
 DECISIONS: Mapping[str, str] = {
     "encrypt": "content is encrypted before it is sent",
@@ -68,11 +63,11 @@ OPERATIONS: Mapping[str, Operation] = {
     "PutObject":               Operation("encrypt", put_object, CALL_PARAMETERS),
     "GetObject":               Operation("decrypt", get_object, CALL_PARAMETERS),
     "HeadObject":              Operation("translate", head_object),
-    "CreateMultipartUpload":   Operation("encrypt", _of_uploads("create_multipart_upload"), CALL_PARAMETERS),
-    "UploadPart":              Operation("encrypt", _of_uploads("upload_part")),
-    "CompleteMultipartUpload": Operation("encrypt", _of_uploads("complete_multipart_upload")),
-    "AbortMultipartUpload":    Operation("translate", _of_uploads("abort_multipart_upload")),
-    "UploadPartCopy":          Operation("protect", _of_uploads("upload_part_copy")),
+    "CreateMultipartUpload":   Operation("encrypt", create_multipart_upload, CALL_PARAMETERS),
+    "UploadPart":              Operation("encrypt", upload_part),
+    "CompleteMultipartUpload": Operation("encrypt", complete_multipart_upload),
+    "AbortMultipartUpload":    Operation("translate", abort_multipart_upload),
+    "UploadPartCopy":          Operation("protect", upload_part_copy),
     "CopyObject":              Operation("protect", copy_object, _SUFFIX_ONLY),
     "DeleteObject":            Operation("translate", delete_object, _SUFFIX_ONLY),
     "DeleteObjects":           Operation("translate", delete_objects, _SUFFIX_ONLY),

@@ -15,6 +15,7 @@ from support.uploads import DATA, POLICIES, MemoryS3, Upload
 
 from s3_encryption import BodyChangedError, UnsupportedOperationError
 from s3_encryption._operations import multipart
+from s3_encryption._operations import upload as upload_module
 
 MINIMUM = 1000
 # Contents by name; some differ in one byte, some in length only.
@@ -192,6 +193,6 @@ class UploadMachine(RuleBasedStateMachine):
 def test_kv_07_no_two_plaintexts_go_out_under_one_upload(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """KV-07: whatever fails and is repeated, each byte of the object goes out in one form only, and it opens."""
     monkeypatch.setattr(multipart, "MIN_PART_BYTES", MINIMUM)
-    monkeypatch.setattr(multipart, "PART_ORDER_TIMEOUT_SECONDS", 0.0)
+    monkeypatch.setattr(upload_module, "PART_ORDER_TIMEOUT_SECONDS", 0.0)
     options = settings(reproducible, max_examples=200, stateful_step_count=steps)
     run_state_machine_as_test(UploadMachine, settings=options)

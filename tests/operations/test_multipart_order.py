@@ -21,6 +21,7 @@ from s3_encryption import BodyChangedError, CipherStateError, ConfigurationError
 from s3_encryption._body.plaintext import IO_BLOCK_BYTES
 from s3_encryption._crypto.suites import GCM_MAX_PLAINTEXT_BYTES, CommitmentPolicy
 from s3_encryption._operations import multipart
+from s3_encryption._operations import upload as upload_module
 
 # With the minimum of a part lowered, small parts do.
 MINIMUM = 1000
@@ -37,7 +38,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a part not wait for those before it."""
-    monkeypatch.setattr(multipart, "PART_ORDER_TIMEOUT_SECONDS", 0.0)
+    monkeypatch.setattr(upload_module, "PART_ORDER_TIMEOUT_SECONDS", 0.0)
 
 
 def cut(sizes: list[int]) -> list[bytes]:
@@ -48,7 +49,7 @@ def cut(sizes: list[int]) -> list[bytes]:
 
 def state_of(upload: Upload) -> Any:
     """Return what the client knows of an upload."""
-    return upload.client.uploads._uploads[upload.named["UploadId"]]
+    return upload.client.encryption.uploads._uploads[upload.named["UploadId"]]
 
 
 def wait_until_known(upload: Upload, *numbers: int) -> None:
@@ -183,7 +184,7 @@ def test_part_that_came_too_early_has_used_nothing() -> None:
 
 def test_abort_wakes_the_parts_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """An aborted upload lets go of every thread at once, not after a poll."""
-    monkeypatch.setattr(multipart, "_POLL_SECONDS", 2 * BOUNDED_SECONDS)
+    monkeypatch.setattr(upload_module, "_POLL_SECONDS", 2 * BOUNDED_SECONDS)
     upload = Upload(MemoryS3())
     with ThreadPoolExecutor(3) as pool:
         calls = [pool.submit(upload.send, number, b"waits") for number in (2, 3, 4)]
@@ -196,7 +197,7 @@ def test_abort_wakes_the_parts_that_wait(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_cancelled_body_ends_its_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bodies of s3transfer raise when their transfer was cancelled: a part that waits asks its body."""
-    monkeypatch.setattr(multipart, "_POLL_SECONDS", 0.001)
+    monkeypatch.setattr(upload_module, "_POLL_SECONDS", 0.001)
     failure = RuntimeError("cancelled")
     with pytest.raises(RuntimeError) as caught:
         Upload(MemoryS3()).send(2, BrokenSource(b"waits", failure))

@@ -22,7 +22,7 @@ from s3_encryption import (
     MetadataTooLargeError,
     UnsupportedOperationError,
 )
-from s3_encryption._operations import multipart
+from s3_encryption._operations import upload as upload_module
 
 PERMANENTLY = 20
 SMALL = 100
@@ -110,7 +110,7 @@ def _state_of(upload: Upload) -> Any:
 
 def test_up_16_uploads_that_are_never_ended_are_forgotten(s3: StrictWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """UP-16: of too many open uploads the oldest go, so that keys don't gather."""
-    monkeypatch.setattr(multipart, "MAX_OPEN_UPLOADS", 3)
+    monkeypatch.setattr(upload_module, "MAX_OPEN_UPLOADS", 3)
     client = s3.client()
     uploads = [uploaded(s3, SMALL, client=client, key=f"object-{number}") for number in range(5)]
     for upload in uploads[:2]:

@@ -28,7 +28,7 @@ from s3_encryption import CommitmentPolicy, S3EncryptionClient
 from s3_encryption._body.request import EncryptingReader
 from s3_encryption._body.response import DecryptingStream
 from s3_encryption._crypto.contexts import ContentKey
-from s3_encryption._operations.multipart import _Upload
+from s3_encryption._operations.upload import Upload
 
 from .ledger import MAX_BYTES
 from .storm import Shore, Storm
@@ -38,7 +38,7 @@ from .work import Worker
 HANG_SECONDS = 300
 _MIB = 2**20
 # What an encrypting client makes for one object, and must not keep.
-_PER_OBJECT = (ContentKey, EncryptingReader, DecryptingStream, _Upload)
+_PER_OBJECT = (ContentKey, EncryptingReader, DecryptingStream, Upload)
 _CLIENTS: dict[str, dict[str, Any]] = {
     "V2": {},
     "V3": {"commitment_policy": CommitmentPolicy.REQUIRE_ENCRYPT_ALLOW_DECRYPT},

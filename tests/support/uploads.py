@@ -12,8 +12,9 @@ import pytest
 
 from s3_encryption import CommitmentPolicy
 from s3_encryption._keys.keyrings import AesKeyring
-from s3_encryption._operations.envelope_store import EnvelopeStore
-from s3_encryption._operations.multipart import MultipartUploads
+from s3_encryption._operations import multipart
+from s3_encryption._operations.call import Call, Encryption
+from s3_encryption._operations.upload import OpenUploads
 
 from .opened import opened
 from .sealers import sealer_with
@@ -91,8 +92,8 @@ class MemoryS3:
     """
 
     def __init__(self, passes: int = 1, **options: Any) -> None:
-        self.sealer = sealer_with(keyring=AesKeyring(AES_KEY), **options)
-        self.uploads = MultipartUploads(self.sealer, EnvelopeStore("metadata", ".instruction"), "CRC32")
+        sealer = sealer_with(keyring=AesKeyring(AES_KEY), **options)
+        self.encryption = Encryption(sealer, sealer.settings, "CRC32", OpenUploads())
         self.passes = passes
         self.before_part: Callable[[int, Any], None] = lambda number, body: None
         # Every body that was read to its end, by part number; and what became of them.
@@ -113,6 +114,9 @@ class MemoryS3:
             assert parts == [(number, etag) for number, (etag, _) in sorted(self.stored.items())]
             self.object = b"".join(body for _, (_, body) in sorted(self.stored.items()))
         return {}
+
+    def _call(self, params: dict[str, Any]) -> Call:
+        return Call(self.encryption, self.raw_call, params)
 
     def _part(self, number: int, body: Any) -> dict[str, Any]:
         self.before_part(number, body)
@@ -135,16 +139,16 @@ class MemoryS3:
 
     def create_multipart_upload(self, **params: Any) -> Any:
         """Start an upload."""
-        return self.uploads.create_multipart_upload(self.raw_call, params)
+        return multipart.create_multipart_upload(self._call(params))
 
     def upload_part(self, **params: Any) -> Any:
         """Send a part."""
-        return self.uploads.upload_part(self.raw_call, params)
+        return multipart.upload_part(self._call(params))
 
     def complete_multipart_upload(self, **params: Any) -> Any:
         """Complete an upload."""
-        return self.uploads.complete_multipart_upload(self.raw_call, params)
+        return multipart.complete_multipart_upload(self._call(params))
 
     def abort_multipart_upload(self, **params: Any) -> Any:
         """Abort an upload."""
-        return self.uploads.abort_multipart_upload(self.raw_call, params)
+        return multipart.abort_multipart_upload(self._call(params))

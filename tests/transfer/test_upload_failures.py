@@ -27,7 +27,7 @@ from support.uploads import MIB
 from support.worlds import KEY, StrictWorld, served_by
 
 from s3_encryption import BodyChangedError, KmsKeyring
-from s3_encryption._operations import multipart
+from s3_encryption._operations import upload as upload_module
 
 DATA = SOME_DATA + SOME_DATA[::-1]
 CHUNK = 8 * MIB
@@ -182,7 +182,7 @@ def test_cancelled_upload_leaves_no_thread(
     s3: StrictWorld, monkeypatch: pytest.MonkeyPatch, workers: int, limit: int
 ) -> None:
     """A part may wait for one that was never started because of the cancellation: it must not wait for ever."""
-    monkeypatch.setattr(multipart, "_POLL_SECONDS", 0.02)
+    monkeypatch.setattr(upload_module, "_POLL_SECONDS", 0.02)
     before = set(threading.enumerate())
     config = ManagerConfig(max_request_concurrency=workers, multipart_chunksize=5 * MIB, multipart_threshold=5 * MIB)
     with TransferManager(s3.client(), config) as manager:
@@ -198,7 +198,7 @@ def test_cancelled_upload_leaves_no_thread(
 
 def test_part_that_waits_for_a_failed_one_does_not_hang(s3: StrictWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the first part can't even be read, the others end with the transfer, long before their own timeout."""
-    monkeypatch.setattr(multipart, "_POLL_SECONDS", 0.02)
+    monkeypatch.setattr(upload_module, "_POLL_SECONDS", 0.02)
     started = time.monotonic()
     config = TransferConfig(max_concurrency=3, multipart_chunksize=5 * MIB)
     with pytest.raises(OSError, match="gone"):
