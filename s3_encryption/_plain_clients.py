@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import boto3
-import botocore.session
 from botocore.config import Config
 
+from ._botocore import session_of
 from ._keys.keyrings import AesKeyring, Keyring, KmsKeyring, RsaKeyring
 from .exceptions import ConfigurationTypeError
 
@@ -80,7 +80,7 @@ def kms_keyring(
     if not isinstance(kms_key_id, str):
         raise ConfigurationTypeError(f"kms_key_id must be a str, not {type(kms_key_id).__name__}.")
     if session is None and not client_options:
-        session = _session_of(s3_client)
+        session = session_of(s3_client)
     config = Config(**{name: getattr(s3_client.meta.config, name) for name in _SHARED_CONFIG})
     client = plain_client_maker(session)(
         "kms",
@@ -110,11 +110,3 @@ def _region_of(kms_key_id: str) -> str | None:
     # arn:partition:kms:region:account:key/id, or alias/name
     parts = kms_key_id.split(":")
     return parts[3] or None if len(parts) == 6 and parts[0] == "arn" else None
-
-
-def _session_of(s3_client: Any) -> boto3.Session:
-    """Return a session with the S3 client's own credentials, so that both services see the same caller."""
-    core = botocore.session.get_session()
-    # Not set_credentials(): that would freeze credentials that refresh themselves.
-    core._credentials = s3_client._get_credentials()
-    return boto3.Session(botocore_session=core)

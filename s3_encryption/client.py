@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from boto3.s3.transfer import TransferConfig
 from botocore.client import BaseClient
-from botocore.exceptions import HTTPClientError
-from botocore.validate import ParamValidationDecorator
 
-from ._body.aws_chunked import ExpectedRequest, without_botocore_wrapping
+from ._body.aws_chunked import in_chunks
+from ._botocore import ExpectedRequest, NamingObject, validate, watched
 from ._checks import check_suffix
 from ._compat.aws import accepts_aws_config
+from ._envelope.formats import RESERVED_FIELDS
 from ._operations.call import SUFFIX_PARAMETER, Call, Encryption, Params, Send
 from ._operations.copy import managed_copy
 from ._operations.table import (
@@ -29,7 +29,6 @@ from ._operations.table import (
     PRESIGNED_WARNING,
     decision,
     is_unsafe_to_presign,
-    validate,
 )
 from ._plain_clients import kms_keyring, local_keyring, make_s3_client
 from ._settings import KEY_OPTIONS, OPTIONS, Settings, check_one_key, help_of_options, with_options
@@ -132,13 +131,12 @@ class S3EncryptionClient(_Client):
         operation = OPERATIONS.get(operation_name) or decision(model)
         if operation.decision == "pass":
             return super()._make_api_call(operation_name, api_params)
-        with _NamingObject(api_params.get("Bucket"), api_params.get("Key")):
+        with NamingObject(api_params.get("Bucket"), api_params.get("Key")):
             if operation.function is None:
                 raise UnsupportedOperationError(f"{operation_name} is refused. {operation.reason}")
-            call = self._call(self._raw_call, api_params, operation.extra)
-            # Whether a client validates can be seen here only: its Config is not told.
-            if operation.decision != "decrypt" and isinstance(self._serializer, ParamValidationDecorator):
-                validate(model, call.params)
+            call = self._call(self._send, api_params, operation.extra)
+            if operation.decision != "decrypt":
+                validate(self.__dict__, model, call.params)
             return operation.function(call)
 
     def _call(self, send: Send, params: Params, extra: tuple[str, ...] = CALL_PARAMETERS) -> Call:
@@ -150,17 +148,17 @@ class S3EncryptionClient(_Client):
         boto3s = {name: value for name, value in params.items() if name not in extra}
         return Call(self._encryption, send, boto3s, context, suffix)
 
-    def _raw_call(self, operation_name: str, params: Params) -> Any:
-        """Send a request as it is; ``_make_request`` compares what event handlers have made of it."""
+    def _send(self, operation_name: str, params: Params) -> Any:
+        """Send a request as it is, and let nothing of it be changed on the way."""
         client = self
         if "Body" in params or "Metadata" in params:
-            client = self._with(_expected=ExpectedRequest.of(params))
+            expected = ExpectedRequest(params, RESERVED_FIELDS, in_chunks)
+            client = self._view(_expected=expected, **watched(self.__dict__, expected))
         return super(S3EncryptionClient, client)._make_api_call(operation_name, params)
 
     def _make_request(self, operation_model: Any, request_dict: dict[str, Any], request_context: Any) -> Any:
-        if self._expected is not None:
-            self._expected.check(request_dict)
-        return super()._make_request(operation_model, without_botocore_wrapping(request_dict), request_context)
+        request = request_dict if self._expected is None else self._expected.prepared(request_dict)
+        return super()._make_request(operation_model, request, request_context)
 
     # --- what boto3 adds to the operations ----------------------------------------------------------------------------
 
@@ -201,7 +199,7 @@ class S3EncryptionClient(_Client):
         Config: Any = None,
     ) -> None:
         """Download an object into a file, in parallel ranges if it is large; the file appears when all is verified."""
-        with _NamingObject(Bucket, Key):
+        with NamingObject(Bucket, Key):
             self._download(Bucket, Key, ExtraArgs, Callback, Config).into_file(Filename)
 
     def download_fileobj(
@@ -214,11 +212,15 @@ class S3EncryptionClient(_Client):
         Config: Any = None,
     ) -> None:
         """Download an object into a file-like object, which gets what get_object would release."""
-        with _NamingObject(Bucket, Key):
+        with NamingObject(Bucket, Key):
             self._download(Bucket, Key, ExtraArgs, Callback, Config).into_fileobj(Fileobj)
 
-    def _with(self, **state: Any) -> Any:
-        """Return the same client, but for some of its state: what holds in one call only."""
+    def _view(self, **state: Any) -> Any:
+        """Return the same client for one call, with some state of that call in the place of the client's.
+
+        Several threads may call at once, so a call's state can't be the client's own; and botocore hands nothing of a
+        call to ``_make_request``.
+        """
         client: Any = object.__new__(type(self))
         client.__dict__.update(self.__dict__, **state)
         return client
@@ -227,7 +229,7 @@ class S3EncryptionClient(_Client):
         """Return a client that adds a call's extra parameters, which s3transfer doesn't know, and the others."""
         if not extra_args or extra_args.keys().isdisjoint(CALL_PARAMETERS):
             return self, None if extra_args is None else dict(extra_args)
-        client = self._with(_call_defaults={name: extra_args[name] for name in CALL_PARAMETERS if name in extra_args})
+        client = self._view(_call_defaults={name: extra_args[name] for name in CALL_PARAMETERS if name in extra_args})
         return client, {name: value for name, value in extra_args.items() if name not in CALL_PARAMETERS}
 
     def _download(self, bucket: str, key: str, extra_args: Any, callback: Any, config: Any) -> Download:
@@ -247,7 +249,7 @@ class S3EncryptionClient(_Client):
             Key: The object's key.
             params: Further parameters of ``get_object``: VersionId, EncryptionContext, SSECustomerKey ...
         """
-        with _NamingObject(Bucket, Key):
+        with NamingObject(Bucket, Key):
             return open_object(self._call(self._inner._make_api_call, {"Bucket": Bucket, "Key": Key, **params}))
 
     def copy(
@@ -263,7 +265,7 @@ class S3EncryptionClient(_Client):
         """Copy an object inside S3, as boto3's ``copy`` does: the copy has its source's envelope."""
         source_client = SourceClient._inner if isinstance(SourceClient, S3EncryptionClient) else SourceClient
         target = {"CopySource": CopySource, "Bucket": Bucket, "Key": Key}
-        with _NamingObject(Bucket, Key):
+        with NamingObject(Bucket, Key):
             # On the inner clients: this one tells plaintext lengths, which would cut off the end of the ciphertext.
             extra_args = dict(ExtraArgs or {})
             suffix = {SUFFIX_PARAMETER: extra_args.pop(SUFFIX_PARAMETER, None)}
@@ -339,28 +341,6 @@ def _inner_client(client: Any, session: Any, client_options: Mapping[str, Any]) 
     if not isinstance(client, BaseClient) or client.meta.service_model.service_name != "s3":
         raise ConfigurationTypeError(f"client must be a boto3.client('s3'), not {type(client).__name__}.")
     return client
-
-
-class _NamingObject:
-    """A context in which this library's errors say what object they are about, freed from botocore's wrapping."""
-
-    __slots__ = ("_bucket", "_key")
-
-    def __init__(self, bucket: object, key: object) -> None:
-        self._bucket = bucket
-        self._key = key
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, S3EncryptionClientError):
-            error.about(self._bucket, self._key)
-        elif isinstance(error, HTTPClientError):
-            # What a body raises while it is sent, botocore wraps, as if the network had failed.
-            raised_by_body = error.kwargs.get("error")
-            if isinstance(raised_by_body, S3EncryptionClientError):
-                raise raised_by_body.about(self._bucket, self._key) from None
 
 
 def _presigned_refused(what: str) -> S3EncryptionClientError:

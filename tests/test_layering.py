@@ -20,6 +20,7 @@ ROOMS = (
     "_version",
     "_conflicts",
     "_checks",
+    "_botocore",
     "_crypto",
     "_keys",
     "_envelope",

@@ -10,18 +10,13 @@ The format: https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming-trai
 from __future__ import annotations
 
 import base64
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Generator
 from typing import Any
 
-from botocore.httpchecksum import AwsChunkedWrapper
-
 from .._crypto.contexts import Buffer
-from .._envelope.formats import RESERVED_FIELDS
-from ..exceptions import UnsupportedOperationError
 from .digests import Crc32
 from .plaintext import IO_BLOCK_BYTES
-from .request import EncryptingReader, SmallBody
+from .request import EncryptingReader
 
 _CRC32_TRAILER = b"x-amz-checksum-crc32"
 _CRC32_TEXT_BYTES = 8
@@ -94,58 +89,6 @@ def _end(checksum: bytes) -> bytes:
     return b"0\r\n%s:%s\r\n\r\n" % (_CRC32_TRAILER, checksum)
 
 
-@dataclass(frozen=True, slots=True)
-class ExpectedRequest:
-    """What was made for one request: its body, and the headers of the envelope. Event handlers may change neither."""
-
-    body: Any
-    headers: Mapping[str, str]
-
-    @classmethod
-    def of(cls, params: Mapping[str, Any]) -> ExpectedRequest:
-        """Return what is in the parameters of a request."""
-        metadata = params.get("Metadata") or {}
-        headers = {f"x-amz-meta-{name}": text for name, text in metadata.items() if name.lower() in RESERVED_FIELDS}
-        return cls(params.get("Body"), headers)
-
-    def check(self, request: Mapping[str, Any]) -> None:
-        """Check that it is in the request as botocore will send it.
-
-        Raises:
-            UnsupportedOperationError: An event handler has put something else there.
-        """
-        headers = request["headers"]
-        if any(headers.get(name) != text for name, text in self.headers.items()):
-            raise UnsupportedOperationError(
-                "An event handler has removed or changed the object's envelope, so that nobody could read the object. "
-                'Let the handler add to params["Metadata"], and not replace it.'
-            )
-        if self.body is not None and _unwrapped(request["body"]) is not self.body:
-            raise UnsupportedOperationError(
-                "An event handler has replaced the encrypted body, and what it put there would be stored as it is. "
-                "Change the Body before it is given to this client."
-            )
-
-
-def _unwrapped(body: Any) -> Any:
-    return getattr(body, "_raw", None) if type(body) is AwsChunkedWrapper else body
-
-
-def without_botocore_wrapping(request: dict[str, Any]) -> dict[str, Any]:
-    """Return the request to make instead of one of botocore's: the same, where its body is not an encrypted one."""
-    body: Any = request.get("body")
-    headers = request.get("headers", {})
-    source = _unwrapped(body)
-    if isinstance(source, SmallBody):
-        content = source.getvalue() if body is source else body
-        return {**request, "body": content, "headers": _without("Expect", headers)}
-    trailer = getattr(body, "_checksum_name", "")
-    if body is source or not isinstance(source, EncryptingReader) or trailer != _CRC32_TRAILER.decode():
-        return request
-    replacement = ChunkedBody(source)
-    length = {"Content-Length": str(len(replacement))}
-    return {**request, "body": replacement, "headers": {**_without("Transfer-Encoding", headers), **length}}
-
-
-def _without(unwanted: str, headers: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in headers.items() if name != unwanted}
+def in_chunks(body: Any) -> ChunkedBody | None:
+    """Return a body as it is to be sent in chunks; None for one of which botocore's own chunks are good enough."""
+    return ChunkedBody(body) if isinstance(body, EncryptingReader) else None

@@ -10,8 +10,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from typing import IO, Any
 
-from botocore.httpchecksum import StreamingChecksumBody
-
+from .._botocore import file_below, replace_checksum
 from .._crypto.buffers import BufferRing
 from .._crypto.contexts import HOLDBACK_BYTES, MIN_CALL_BYTES, Buffer, CipherContext, update_to_memory
 from .._envelope.encoding import encode_base64
@@ -118,7 +117,7 @@ class DecryptingStream(io.RawIOBase):
     @property
     def _fp(self) -> Any:
         # Where botocore's set_socket_timeout looks for the socket.
-        return self._body._raw_stream._fp
+        return file_below(self._body)
 
     # --- what is left, and what is next -------------------------------------------------------------------------------
 
@@ -249,8 +248,7 @@ def _processed_behind(data: Iterator[bytes], context: CipherContext, body: Any) 
     in the network stays with the caller's.
     """
     worker = BackgroundThread()
-    if type(body) is StreamingChecksumBody:
-        body._checksum = _ChecksumBehind(body._checksum, worker)
+    replace_checksum(body, lambda checksum: _ChecksumBehind(checksum, worker))
     try:
         waiting: deque[Task[memoryview]] = deque()
         # Those that wait, and the one that is being read.

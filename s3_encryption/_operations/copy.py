@@ -8,15 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from botocore.exceptions import ClientError
-from s3transfer.copies import CopySubmissionTask
 
+from .._botocore import MANAGED_COPIES_KEEP_METADATA
 from .._envelope import formats
 from ..exceptions import UnsupportedOperationError
 from .call import Call, Params, Send, error_code
 from .placement import INSTRUCTION_FILE_PARAMETERS, check_key, suffix_of
-
-# Older versions of s3transfer lose the metadata of what they copy in parts, unless they are given it.
-MANAGED_COPIES_KEEP_METADATA = hasattr(CopySubmissionTask, "PRESERVED_METADATA_FIELDS")
 
 _NO_SUCH_OBJECT = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NoSuchVersion"})
 

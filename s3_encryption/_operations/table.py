@@ -1,4 +1,4 @@
-"""What becomes of every operation of S3's model, and the checks that go before a call.
+"""What becomes of every operation of S3's model.
 
 OPERATIONS has a row for each operation that is not simply boto3's. One that has none, and that could carry content, is
 refused: a new botocore can't open a way for plaintext. ``docs/operations.md`` says of each operation what a user must
@@ -11,12 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ParamValidationError
-from botocore.handlers import BUILTIN_HANDLERS
-from botocore.hooks import HierarchicalEmitter
-from botocore.validate import ParamValidator
-
-from .call import CONTEXT_PARAMETER, SUFFIX_PARAMETER, Call, Params
+from .call import CONTEXT_PARAMETER, SUFFIX_PARAMETER, Call
 from .copy import copy_object, rename_object
 from .delete import delete_object, delete_objects
 from .get import get_object
@@ -123,32 +118,3 @@ def _holds_data(shape: Any, *outer: str) -> bool:
         return True
     inner = (*members.values(), getattr(shape, "member", None), getattr(shape, "value", None))
     return any(_holds_data(member, shape.name, *outer) for member in inner)
-
-
-def _botocores_own_handlers() -> HierarchicalEmitter:
-    emitter = HierarchicalEmitter()
-    for event, handler, *_ in BUILTIN_HANDLERS:
-        if event.startswith("before-parameter-build.s3"):
-            emitter.register(event, handler)
-    return emitter
-
-
-_BOTOCORES_OWN = _botocores_own_handlers()
-
-
-def validate(model: Any, params: Params) -> None:
-    """Let botocore refuse wrong parameters in its own words, before anything else is done with them.
-
-    Its own event handlers come first, as in a real call: they encode customer keys, and check bucket names and
-    metadata. The client's other handlers are the user's, and are to see ciphertext only.
-
-    Raises:
-        ParamValidationError: As plain boto3 would raise it.
-    """
-    built = dict(params)
-    _BOTOCORES_OWN.emit(f"before-parameter-build.s3.{model.name}", params=built, model=model, context={})
-    # A handler may have made a file of the body; the caller's own is what must be of a right type.
-    given = {**built, "Body": params["Body"]} if "Body" in params else built
-    report = ParamValidator().validate(given, model.input_shape)
-    if report.has_errors():
-        raise ParamValidationError(report=report.generate_report())

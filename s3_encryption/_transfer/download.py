@@ -21,24 +21,28 @@ from pathlib import Path
 from typing import IO, Any
 
 import boto3.exceptions
-import s3transfer.exceptions
-from boto3.s3.transfer import ProgressCallbackInvoker, TransferConfig, create_transfer_manager
+from boto3.s3.transfer import TransferConfig, create_transfer_manager
 from botocore.exceptions import ClientError
 from s3transfer.compat import seekable
 from s3transfer.exceptions import RetriesExceededError
-from s3transfer.manager import TransferManager
 from s3transfer.subscribers import BaseSubscriber
-from s3transfer.utils import S3_RETRYABLE_DOWNLOAD_ERRORS, OSUtils
+from s3transfer.utils import OSUtils
 
 from .._body.response import READ_BYTES, processed
+from .._botocore import (
+    ALLOWED_DOWNLOAD_ARGS,
+    DOWNLOAD_FAILED,
+    RETRYABLE_DOWNLOAD_ERRORS,
+    UNSUPPORTED_BUCKETS,
+    client_for_download,
+    provide_etag,
+)
 from .._crypto.contexts import Buffer, ContentKey
 from .._crypto.out_of_order import OutOfOrderDecryptor
 from .._operations.call import Call, Params, error_code
 from .._operations.stored_object import StoredObject, pinned
 from ..exceptions import DecryptionError
 
-# Older versions of s3transfer, which don't pin what they download, have none.
-_DOWNLOAD_FAILED: Any = getattr(s3transfer.exceptions, "S3DownloadFailedError", None)
 # Linux may take several times as long for larger writes: their pages must lie together.
 _WRITE_BYTES = 256 * 1024
 # What file systems take as a name.
@@ -134,15 +138,15 @@ class Download:
                 with contextlib.closing(response["Body"]) as body:
                     yield from released.new_pieces(iter(partial(body.read, READ_BYTES), b""), response.get("ETag"))
                 return
-            except S3_RETRYABLE_DOWNLOAD_ERRORS as error:
+            except RETRYABLE_DOWNLOAD_ERRORS as error:
                 if released and released.etag is None:
                     raise
                 failure = error
             except ClientError as error:
-                if error_code(error) != "PreconditionFailed" or _DOWNLOAD_FAILED is None:
+                if error_code(error) != "PreconditionFailed" or DOWNLOAD_FAILED is None:
                     raise
                 # In s3transfer's words, which large downloads have from itself.
-                raise _DOWNLOAD_FAILED(
+                raise DOWNLOAD_FAILED(
                     f'Contents of stored object "{self.call.params["Key"]}" in bucket "{self.call.params["Bucket"]}" '
                     "did not match expected ETag."
                 ) from error
@@ -186,8 +190,9 @@ class Download:
         """Let s3transfer fetch the object as it is stored."""
         subscribers: list[Any] = [PinnedSizeAndETag(stored.ciphertext_length or 0, stored.etag)]
         if self.callback is not None:
-            subscribers.append(ProgressCallbackInvoker(PlaintextProgress(self.callback, stored.plaintext_length or 0)))
-        with create_transfer_manager(self.inner, _adapted(self.config)) as manager:
+            subscribers.append(PlaintextProgress(self.callback, stored.plaintext_length or 0))
+        client = client_for_download(self.inner, stored.etag)
+        with create_transfer_manager(client, _adapted(self.config)) as manager:
             future = manager.download(
                 self.call.params["Bucket"],
                 self.call.params["Key"],
@@ -199,12 +204,12 @@ class Download:
 
     def _check_arguments(self) -> None:
         """Refuse what s3transfer refuses, in its words, also for the downloads that it does not see."""
-        for resource, pattern in TransferManager._UNSUPPORTED_BUCKET_PATTERNS.items():
+        for resource, pattern in UNSUPPORTED_BUCKETS.items():
             if pattern.match(str(self.call.params["Bucket"])):
                 raise ValueError(
                     f"TransferManager methods do not support {resource} resource. Use direct client calls instead."
                 )
-        allowed = TransferManager.ALLOWED_DOWNLOAD_ARGS
+        allowed = ALLOWED_DOWNLOAD_ARGS or self.extra_args.keys()
         for name in self.extra_args:
             if name not in allowed:
                 raise ValueError(f"Invalid extra_args key '{name}', must be one of: {', '.join(allowed)}")
@@ -311,13 +316,10 @@ class PinnedSizeAndETag(BaseSubscriber):  # type: ignore[misc]
 
     def on_queued(self, future: Any, **kwargs: Any) -> None:
         future.meta.provide_transfer_size(self._size)
-        # An s3transfer that knows no ETags sends no If-Match; a mixture of two objects then fails by its tag.
-        provide_etag = getattr(future.meta, "provide_object_etag", None)
-        if provide_etag is not None and self._etag is not None:
-            provide_etag(self._etag)
+        provide_etag(future, self._etag)
 
 
-class PlaintextProgress:
+class PlaintextProgress(BaseSubscriber):  # type: ignore[misc]
     """Progress in plaintext bytes: of a ciphertext that is longer, the last bytes don't count."""
 
     def __init__(self, callback: Callable[[int], Any], plaintext_length: int) -> None:
@@ -326,11 +328,11 @@ class PlaintextProgress:
         self._seen = 0
         self._lock = threading.Lock()
 
-    def __call__(self, bytes_amount: int) -> None:
+    def on_progress(self, future: Any, bytes_transferred: int, **kwargs: Any) -> None:
         # Several threads report at once.
         with self._lock:
             before = min(self._seen, self._limit)
-            self._seen += bytes_amount
+            self._seen += bytes_transferred
             change = min(self._seen, self._limit) - before
         if change:
             self._callback(change)

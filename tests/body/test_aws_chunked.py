@@ -14,10 +14,11 @@ from support.sources import ChangingSource, Signalled
 from support.worlds import StrictWorld
 
 from s3_encryption import S3EncryptionClient
-from s3_encryption._body.aws_chunked import ChunkedBody, without_botocore_wrapping
+from s3_encryption._body.aws_chunked import ChunkedBody, in_chunks
 from s3_encryption._body.digests import PlaintextClaims
 from s3_encryption._body.plaintext import IO_BLOCK_BYTES, PlaintextSource
 from s3_encryption._body.request import EncryptingReader
+from s3_encryption._botocore import ExpectedRequest
 from s3_encryption._crypto.contexts import ContentKey
 from s3_encryption._crypto.ghash import Ghash
 from s3_encryption._crypto.keystream import KeystreamSegment
@@ -140,11 +141,18 @@ def test_large_objects_pass_through_moto_in_the_same_process() -> None:
 
 def test_only_encrypted_bodies_with_a_crc32_are_replaced() -> None:
     """Whatever else botocore sends in chunks stays as it is: other bodies, other checksums, no chunks."""
-    theirs = AwsChunkedWrapper(io.BytesIO(DATA), Crc32Checksum, "x-amz-checksum-crc32")
-    other = AwsChunkedWrapper(reader_of(DATA), Crc32Checksum, "x-amz-checksum-sha256")
-    for body in (theirs, other, DATA, None, reader_of(DATA)):
+    reader, spool = reader_of(DATA), object()
+    other = AwsChunkedWrapper(reader, Crc32Checksum, "x-amz-checksum-sha256")
+    wrapped_spool = AwsChunkedWrapper(spool, Crc32Checksum, "x-amz-checksum-crc32")
+    for ours, body in ((reader, reader), (reader, other), (spool, wrapped_spool), (None, DATA), (None, None)):
         request = {"body": body, "headers": {"Transfer-Encoding": "chunked"}}
-        assert without_botocore_wrapping(request) is request
+        params = {} if ours is None else {"Body": ours}
+        assert ExpectedRequest(params, frozenset(), in_chunks).prepared(request) is request
+    wrapped = AwsChunkedWrapper(reader, Crc32Checksum, "x-amz-checksum-crc32")
+    request = {"body": wrapped, "headers": {"Transfer-Encoding": "chunked"}}
+    prepared = ExpectedRequest({"Body": reader}, frozenset(), in_chunks).prepared(request)
+    assert type(prepared["body"]) is ChunkedBody
+    assert prepared["headers"].keys() == {"Content-Length"}
 
 
 def test_large_put_over_tls_goes_out_with_its_length_and_a_checksum(s3_over_tls: StrictWorld) -> None:

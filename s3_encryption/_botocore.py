@@ -1,0 +1,322 @@
+"""Every private name of botocore, boto3 and s3transfer that this package touches, each with what happens without it.
+
+A name that a later version does not have any more never opens a hole. What only makes things faster falls away; what
+the leak guard stands on is refused, in words that say why.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import boto3
+import boto3.s3.transfer
+import botocore.session
+from botocore.client import BaseClient
+from botocore.exceptions import HTTPClientError, ParamValidationError
+
+from .exceptions import S3EncryptionClientError, UnsupportedOperationError
+
+_TOO_NEW = (
+    "This botocore or boto3 is newer than this version of s3-encryption-client knows: {}. Install a newer "
+    "s3-encryption-client, or an older boto3."
+)
+
+
+def _found(module: str, name: str, default: Any = None) -> Any:
+    """Return what a module of boto's has by a name; a default where it has no such name, or is not there."""
+    try:
+        return getattr(importlib.import_module(module), name, default)
+    except ImportError:
+        return default
+
+
+# --- the leak guard ---------------------------------------------------------------------------------------------------
+
+
+def check_guard() -> None:
+    """Check, when the package is imported, that botocore still calls what the leak guard stands on.
+
+    BaseClient._make_api_call, where somebody's own is in its place, may call anything: there every request is watched
+    (``SendingView``), as it is anyway.
+
+    Raises:
+        ImportError: It calls something else.
+    """
+    call = inspect.unwrap(BaseClient._make_api_call)
+    is_botocores = getattr(call, "__module__", None) == BaseClient.__module__
+    calls = getattr(getattr(call, "__code__", None), "co_names", ())
+    if not hasattr(BaseClient, "_make_request") or (is_botocores and "_make_request" not in calls):
+        raise ImportError(_TOO_NEW.format("its clients send requests in another way"))
+    # With the CRT installed, boto3 would hand whole transfers to it, past this package. It asks for the client's
+    # credentials first, and gets none.
+    compatible = _found("boto3.crt", "is_crt_compatible_request")
+    if compatible is not None and "_get_credentials" not in inspect.unwrap(compatible).__code__.co_names:
+        raise ImportError(_TOO_NEW.format("its fast transfers choose their client in another way"))
+
+
+_ChecksumBody = _found("botocore.httpchecksum", "StreamingChecksumBody")
+
+
+class ExpectedRequest:
+    """What was made for one request: its body, and the headers of the envelope. Event handlers may change neither.
+
+    Args:
+        params: The parameters of the request.
+        envelope_fields: The names that metadata of the envelope may have.
+        in_chunks: Returns the body to send in place of one that botocore has wrapped to be sent in chunks with a CRC-32
+            behind them; None to send what botocore has made.
+    """
+
+    __slots__ = ("_body", "_headers", "_in_chunks", "is_checked")
+
+    def __init__(
+        self,
+        params: Mapping[str, Any],
+        envelope_fields: frozenset[str],
+        in_chunks: Callable[[Any], Any],
+    ) -> None:
+        metadata = params.get("Metadata") or {}
+        self._headers = {
+            f"x-amz-meta-{name}": text for name, text in metadata.items() if name.lower() in envelope_fields
+        }
+        self._body = params.get("Body")
+        self._in_chunks = in_chunks
+        self.is_checked = False
+
+    def prepared(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Check that it is in a request of botocore's, and return the request to send.
+
+        Raises:
+            UnsupportedOperationError: An event handler has put something else there.
+        """
+        headers = request["headers"]
+        if any(headers.get(name) != text for name, text in self._headers.items()):
+            raise UnsupportedOperationError(
+                "An event handler has removed or changed the object's envelope, so that nobody could read the object. "
+                'Let the handler add to params["Metadata"], and not replace it.'
+            )
+        if self._body is not None and not _is_or_wraps(request["body"], self._body):
+            raise UnsupportedOperationError(
+                "An event handler has replaced the encrypted body, and what it put there would be stored as it is. "
+                "Change the Body before it is given to this client."
+            )
+        self.is_checked = True
+        return request if self._body is None else self._to_send(request)
+
+    def _to_send(self, request: dict[str, Any]) -> dict[str, Any]:
+        body, headers = request["body"], request["headers"]
+        if isinstance(self._body, io.BytesIO):
+            # A small one: not worth the question whether it may be sent ("Expect: 100-continue").
+            content = self._body.getvalue() if body is self._body else body
+            return {**request, "body": content, "headers": _without("Expect", headers)}
+        # Without the name: botocore's own wrapper goes out, which is slower.
+        is_wrapped = body is not self._body and getattr(body, "_checksum_name", "") == "x-amz-checksum-crc32"
+        replacement = self._in_chunks(self._body) if is_wrapped else None
+        if replacement is None:
+            return request
+        length = {"Content-Length": str(len(replacement))}
+        return {**request, "body": replacement, "headers": {**_without("Transfer-Encoding", headers), **length}}
+
+
+def _is_or_wraps(body: Any, expected: Any) -> bool:
+    """Return whether a body is the expected one, or botocore's wrapper around it, whatever the names of both are."""
+    is_wrapper = type(body).__module__ == "botocore.httpchecksum"
+    return body is expected or (is_wrapper and any(held is expected for held in vars(body).values()))
+
+
+def _without(unwanted: str, headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name != unwanted}
+
+
+class _WatchedEndpoint:
+    """A client's endpoint for one request, which lets nothing out that the guard has not seen."""
+
+    __slots__ = ("_endpoint", "_expected")
+
+    def __init__(self, endpoint: Any, expected: ExpectedRequest) -> None:
+        self._endpoint = endpoint
+        self._expected = expected
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._endpoint, name)
+
+    def make_request(self, *args: Any, **kwargs: Any) -> Any:
+        """Send a request, if the guard has seen it."""
+        if not self._expected.is_checked:
+            raise UnsupportedOperationError(_TOO_NEW.format("it sent a request past the check of its body"))
+        return self._endpoint.make_request(*args, **kwargs)
+
+
+def watched(client_state: Mapping[str, Any], expected: ExpectedRequest) -> dict[str, Any]:
+    """Return what takes the place of a client's endpoint in its state, for one request.
+
+    Without the name ``_endpoint``: nothing; the guard then stands on ``_make_request`` alone.
+    """
+    endpoint = client_state.get("_endpoint")
+    return {} if endpoint is None else {"_endpoint": _WatchedEndpoint(endpoint, expected)}
+
+
+class NamingObject:
+    """A context in which this library's errors say what object they are about, freed from botocore's wrapping."""
+
+    __slots__ = ("_bucket", "_key")
+
+    def __init__(self, bucket: object, key: object) -> None:
+        self._bucket = bucket
+        self._key = key
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, S3EncryptionClientError):
+            error.about(self._bucket, self._key)
+        elif isinstance(error, HTTPClientError):
+            # What a body raises while it is sent, botocore wraps, as if the network had failed.
+            raised_by_body = error.kwargs.get("error")
+            if isinstance(raised_by_body, S3EncryptionClientError):
+                raise raised_by_body.about(self._bucket, self._key) from None
+
+
+# --- parameters -------------------------------------------------------------------------------------------------------
+
+# Without one of these, botocore itself refuses wrong parameters, only later.
+_Validator = _found("botocore.validate", "ParamValidator")
+_Emitter = _found("botocore.hooks", "HierarchicalEmitter")
+_ValidationDecorator = _found("botocore.validate", "ParamValidationDecorator")
+
+
+def _botocores_own_handlers() -> Any:
+    handlers = list(_handlers_of_parameters())
+    if _Emitter is None or not handlers:
+        return None
+    emitter = _Emitter()
+    for event, handler in handlers:
+        emitter.register(event, handler)
+    return emitter
+
+
+def _handlers_of_parameters() -> Iterator[tuple[str, Any]]:
+    for entry in _found("botocore.handlers", "BUILTIN_HANDLERS", ()):
+        if isinstance(entry, Sequence) and len(entry) >= 2 and str(entry[0]).startswith("before-parameter-build.s3"):
+            yield entry[0], entry[1]
+
+
+_BOTOCORES_OWN = _botocores_own_handlers()
+
+
+def validate(client_state: Mapping[str, Any], model: Any, params: Mapping[str, Any]) -> None:
+    """Let botocore refuse wrong parameters in its own words, before anything else is done with them.
+
+    Its own event handlers come first, as in a real call: they encode customer keys, and check bucket names and
+    metadata. The client's other handlers are the user's, and are to see ciphertext only. A client that does not
+    validate (its Config is not told here, only its serializer shows it) is left alone.
+
+    Raises:
+        ParamValidationError: As plain boto3 would raise it.
+    """
+    validates = _ValidationDecorator is None or isinstance(client_state.get("_serializer"), _ValidationDecorator)
+    if not validates or _Validator is None or _BOTOCORES_OWN is None:
+        return
+    built = dict(params)
+    _BOTOCORES_OWN.emit(f"before-parameter-build.s3.{model.name}", params=built, model=model, context={})
+    # A handler may have made a file of the body; the caller's own is what must be of a right type.
+    given = {**built, "Body": params["Body"]} if "Body" in params else built
+    report = _Validator().validate(given, model.input_shape)
+    if report.has_errors():
+        raise ParamValidationError(report=report.generate_report())
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+def replace_checksum(body: Any, replacement: Callable[[Any], Any]) -> None:
+    """Let the checksum of a response body be computed by something else than botocore's object for it.
+
+    Without the name: botocore computes it where it does.
+    """
+    if type(body) is _ChecksumBody and hasattr(body, "_checksum"):
+        body._checksum = replacement(body._checksum)
+
+
+def file_below(body: Any) -> Any:
+    """Return the file that a response body is read from, for ``set_socket_timeout``.
+
+    Without a name: an AttributeError, for which botocore has its own words in a log.
+    """
+    return body._raw_stream._fp
+
+
+# --- clients and sessions ---------------------------------------------------------------------------------------------
+
+
+def session_of(client: Any) -> boto3.Session:
+    """Return a session with a client's own credentials, so that other services see the same caller.
+
+    Raises:
+        UnsupportedOperationError: They can't be had: another identity must not take their place.
+    """
+    core = botocore.session.get_session()
+    get_credentials = getattr(client, "_get_credentials", None)
+    if get_credentials is None or not hasattr(core, "_credentials"):
+        raise UnsupportedOperationError(
+            _TOO_NEW.format("a client's credentials can't be found. Or pass keyring=KmsKeyring(kms_client, kms_key_id)")
+        )
+    # Not set_credentials(): that would freeze credentials that refresh themselves.
+    core._credentials = get_credentials()
+    return boto3.Session(botocore_session=core)
+
+
+# --- transfers --------------------------------------------------------------------------------------------------------
+
+_Manager = _found("s3transfer.manager", "TransferManager")
+# Without them: S3 refuses what is wrong, in its own words.
+UNSUPPORTED_BUCKETS: Mapping[str, Any] = getattr(_Manager, "_UNSUPPORTED_BUCKET_PATTERNS", {})
+ALLOWED_DOWNLOAD_ARGS: Sequence[str] | None = getattr(_Manager, "ALLOWED_DOWNLOAD_ARGS", None)
+# The error of s3transfer for an object that changed while it was fetched. Older versions, which don't pin what they
+# download, have none: there it is S3's own.
+DOWNLOAD_FAILED: Any = _found("s3transfer.exceptions", "S3DownloadFailedError")
+# After which errors a download is tried again. Without the name: after none.
+RETRYABLE_DOWNLOAD_ERRORS: Any = _found("s3transfer.utils", "S3_RETRYABLE_DOWNLOAD_ERRORS", ())
+# Older versions of s3transfer lose the metadata of what they copy in parts, unless they are given it; to newer ones it
+# does no harm.
+MANAGED_COPIES_KEEP_METADATA = hasattr(_found("s3transfer.copies", "CopySubmissionTask"), "PRESERVED_METADATA_FIELDS")
+
+
+def provide_etag(future: Any, etag: str | None) -> None:
+    """Tell a transfer the ETag of the object that it fetches, so that it pins its ranges.
+
+    Without the name: the client pins them (``PinnedClient``).
+    """
+    if PINS_DOWNLOADS and etag is not None:
+        future.meta.provide_object_etag(etag)
+
+
+PINS_DOWNLOADS = hasattr(_found("s3transfer.futures", "TransferMeta"), "provide_object_etag")
+
+
+class PinnedClient:
+    """A client all of whose reads are of the object with an ETag, for transfers that don't see to that."""
+
+    def __init__(self, client: Any, etag: str) -> None:
+        self._client = client
+        self._etag = etag
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def get_object(self, **params: Any) -> Any:
+        """Get the object, or a range of it."""
+        return self._client.get_object(**{**params, "IfMatch": self._etag})
+
+
+def client_for_download(client: Any, etag: str | None) -> Any:
+    """Return the client that a transfer is to fetch an object with."""
+    return client if PINS_DOWNLOADS or etag is None else PinnedClient(client, etag)
+
+
+check_guard()
