@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import _conflicts as _conflicts
 from ._compat.aws import AlgorithmSuite, InstructionFileConfig, S3EncryptionClientConfig
-from ._crypto.suites import CommitmentPolicy
+from ._crypto.content import CommitmentPolicy
 from ._keys.keyrings import AesKeyring, DataKey, Keyring, KmsKeyring, MultiKeyring, RsaKeyring, WrappedDataKey
 from ._version import __version__
 from .client import S3EncryptionClient

@@ -13,15 +13,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ._checks import check_text_map
-from ._crypto.contexts import ContentKey, derive_committing_key
-from ._crypto.suites import (
+from ._crypto.content import (
     AES_CBC,
     AES_GCM,
     AES_GCM_COMMITTING,
     DATA_KEY_BYTES,
     MESSAGE_ID_BYTES,
     WRITABLE_CONTENT_ALGORITHMS,
-    AlgorithmSuite,
+    ContentKey,
+    Suite,
+    derive_committing_key,
 )
 from ._envelope.formats import V1, V2, V3, Envelope, Format, optional_fields_for
 from ._keys.keyrings import (
@@ -118,7 +119,7 @@ class ObjectSealer:
         name = getattr(self.keyring, "wrapping_algorithm", None)
         return None if name is None else _known_wrap(name)
 
-    def _write_format(self, wrap: WrapAlgorithm | None) -> tuple[Format, AlgorithmSuite]:
+    def _write_format(self, wrap: WrapAlgorithm | None) -> tuple[Format, Suite]:
         """Return the format and suite of new objects whose data keys are wrapped so (None: not known yet)."""
         name = self.settings.content_algorithm
         requested = None if name is None else WRITABLE_CONTENT_ALGORITHMS[name]
@@ -139,7 +140,7 @@ class ObjectSealer:
             self._check_legacy_write(format, suite, wrap)
         return format, suite
 
-    def _check_legacy_write(self, format: Format, suite: AlgorithmSuite, wrap: WrapAlgorithm | None) -> None:
+    def _check_legacy_write(self, format: Format, suite: Suite, wrap: WrapAlgorithm | None) -> None:
         if format is V1 and self.settings.content_algorithm == AES_GCM.name:
             raise ConfigurationError(f"V1 objects can't have {AES_GCM.name} content; name another wrapping_algorithm.")
         if wrap is not None and wrap.binds_content:
@@ -228,7 +229,7 @@ def _check_reserved(context: Mapping[str, str]) -> None:
         raise ConfigurationError(f"EncryptionContext must not contain {sorted(reserved)}: the client sets that itself.")
 
 
-def _check_new_data_key(data_key: DataKey, suite: AlgorithmSuite) -> None:
+def _check_new_data_key(data_key: DataKey, suite: Suite) -> None:
     """Refuse what a keyring must not return; a keyring of the user's own may be wrong."""
     if len(data_key.plaintext) != DATA_KEY_BYTES or not data_key.wrapped.encrypted_data_key:
         raise S3EncryptionClientError(f"The keyring did not return a data key of {DATA_KEY_BYTES} bytes.")

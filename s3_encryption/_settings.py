@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ._checks import check_suffix, check_switch
-from ._crypto.suites import WRITABLE_CONTENT_ALGORITHMS, CommitmentPolicy
+from ._crypto.content import WRITABLE_CONTENT_ALGORITHMS, CommitmentPolicy
 from .exceptions import ConfigurationError, ConfigurationTypeError, quoted
 
 # (name, value): refuses by ConfigurationError.

@@ -32,7 +32,7 @@ from support.reading import finish_at_once, read
 from support.sealers import sealer_with
 
 from s3_encryption._checks import check_switch
-from s3_encryption._crypto.suites import AES_CBC, AES_GCM, AES_GCM_COMMITTING, CommitmentPolicy
+from s3_encryption._crypto.content import AES_CBC, AES_GCM, AES_GCM_COMMITTING, CommitmentPolicy
 from s3_encryption._envelope.formats import FORMATS, V1, V2, V3, emit, parse
 from s3_encryption._keys.keyrings import (
     AesKeyring,

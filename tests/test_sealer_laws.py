@@ -17,16 +17,17 @@ from support.fake_kms import KMS_KEY_ARN, FakeKms, FakeKmsError
 from support.reading import finish_at_once, read
 from support.sealers import sealer_with
 
-from s3_encryption._crypto.contexts import CipherContext, ContentKey
-from s3_encryption._crypto.suites import (
+from s3_encryption._crypto.content import (
     AES_CBC,
     AES_CBC_PKCS7,
     AES_CTR,
     AES_GCM,
     AES_GCM_COMMITTING,
-    AlgorithmSuite,
     CommitmentPolicy,
+    ContentKey,
+    Suite,
 )
+from s3_encryption._crypto.contexts import CipherContext
 from s3_encryption._envelope.encoding import decode_header_text
 from s3_encryption._envelope.formats import (
     FORMATS,
@@ -76,7 +77,7 @@ RESERVED_NAMES = frozenset({"aws:x-amz-cek-alg", "kms_cmk_id"})
 contexts = descriptions.filter(RESERVED_NAMES.isdisjoint)
 
 
-def content_key(suite: AlgorithmSuite, seed: int) -> ContentKey:
+def content_key(suite: Suite, seed: int) -> ContentKey:
     """Return a random content key."""
     chance = random.Random(f"key {seed}")
     return ContentKey(suite, chance.randbytes(32), suite.fixed_iv or chance.randbytes(suite.iv_bytes))
@@ -99,7 +100,7 @@ def through(filter: CipherContext, data: bytes, lengths: list[int]) -> bytes:
 @law(100)
 @given(suites, content_lengths, seeds, cuts, cuts, st.booleans())
 def test_decryption_undoes_encryption_under_any_cuts(
-    suite: AlgorithmSuite, length: int, seed: int, first: list[int], second: list[int], release_unverified: bool
+    suite: Suite, length: int, seed: int, first: list[int], second: list[int], release_unverified: bool
 ) -> None:
     """Law: decrypt(encrypt(x)) == x, whatever the pieces on the way out and on the way back."""
     plaintext, key = content(length, seed), content_key(suite, seed)
@@ -111,7 +112,7 @@ def test_decryption_undoes_encryption_under_any_cuts(
 @law(100)
 @given(st.sampled_from([AES_GCM, AES_GCM_COMMITTING]), content_lengths, seeds, st.data())
 def test_changed_byte_of_a_gcm_body_never_gives_plaintext(
-    suite: AlgorithmSuite, length: int, seed: int, data: st.DataObject
+    suite: Suite, length: int, seed: int, data: st.DataObject
 ) -> None:
     """Law: a body with any one byte changed, left out or put in is refused."""
     key = content_key(suite, seed)
@@ -127,9 +128,7 @@ def test_changed_byte_of_a_gcm_body_never_gives_plaintext(
 
 @law(200)
 @given(stream_suites, st.integers(0, 200_000), seeds, st.data())
-def test_kv_05_range_of_a_body_decrypts_to_the_slice(
-    suite: AlgorithmSuite, length: int, seed: int, data: st.DataObject
-) -> None:
+def test_kv_05_range_of_a_body_decrypts_to_the_slice(suite: Suite, length: int, seed: int, data: st.DataObject) -> None:
     """KV-05: law: decrypting a slice of the ciphertext gives that slice of the plaintext."""
     plaintext, key = content(length, seed), content_key(suite, seed)
     body = through(key.ctr_context(0), plaintext, [length]) if suite is AES_CTR else key.encrypt(plaintext)

@@ -11,8 +11,7 @@ from support.reading import finish_at_once, read_body
 from support.sealers import sealer_with
 from support.vectors import KMS_RECORDS, PEER_VECTORS, VECTORS, Vector, salamander
 
-from s3_encryption._crypto.contexts import ContentKey
-from s3_encryption._crypto.suites import AES_GCM, CommitmentPolicy
+from s3_encryption._crypto.content import AES_GCM, CommitmentPolicy, ContentKey
 from s3_encryption._envelope.formats import Envelope, emit, merge, parse, split
 from s3_encryption.exceptions import DecryptionError, PolicyError
 

@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from .._crypto.contexts import Buffer
-from .._crypto.suites import GCM_MAX_PLAINTEXT_BYTES
+from .._crypto.contexts import GCM_MAX_PLAINTEXT_BYTES, Buffer
 from ..exceptions import BodyChangedError, ConfigurationError, ConfigurationTypeError
 from .digests import PlaintextClaims, wrong_length
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 from boto3.s3.transfer import TransferConfig
 
 from .._checks import check_switch
-from .._crypto.suites import CommitmentPolicy
+from .._crypto.content import CommitmentPolicy
 from .._keys import keyrings
 from .._keys.keyrings import Keyring
 from ..exceptions import ConfigurationError, ConfigurationTypeError, quoted

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections import deque
+from typing import Any
+
+# How much memory an announced length may claim before anything has come.
+_FIRST_BUFFER_BYTES = 64 * 1024 * 1024
 
 
 class BufferRing:
@@ -26,3 +31,38 @@ class BufferRing:
 def fresh_memory(size: int) -> memoryview:
     """Return room for ``size`` bytes that nobody else has."""
     return memoryview(bytearray(size))
+
+
+class GrowingBuffer:
+    """Memory for an output whose length is announced but not trusted: it grows with what is really written."""
+
+    def __init__(self, announced_bytes: int) -> None:
+        self._announced = announced_bytes
+        self._capacity = max(0, min(announced_bytes, _FIRST_BUFFER_BYTES))
+        # Zeroed pages are not touched before they are written, and getvalue() shares them: nothing is copied.
+        self._file = io.BytesIO(bytes(self._capacity))
+        self._written = 0
+
+    def write_from(self, context: Any, data: bytes | bytearray | memoryview) -> None:
+        """Write what a context makes of one more piece of input."""
+        self._reserve(context.output_size(len(data)))
+        with self._file.getbuffer() as room:
+            self._written += context.update_into(data, room[self._written :])
+
+    def write(self, data: bytes) -> None:
+        """Write bytes."""
+        self._file.seek(self._written)
+        self._file.write(data)
+        self._written += len(data)
+
+    def getvalue(self) -> bytes:
+        """Return all that was written."""
+        self._file.truncate(self._written)
+        return self._file.getvalue()
+
+    def _reserve(self, size: int) -> None:
+        needed = self._written + size
+        if needed > self._capacity:
+            self._capacity = max(needed, min(self._announced, 2 * self._capacity))
+            self._file.seek(self._capacity - 1)
+            self._file.write(b"\0")

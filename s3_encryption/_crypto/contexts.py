@@ -1,48 +1,35 @@
-"""Content ciphers over pycryptodome: AES-GCM, AES-CBC, AES-CTR from any byte offset, and V3 key derivation.
+"""Ciphers as contexts: ``update`` and ``finalize``, for AES-GCM, AES-CBC and AES-CTR. They know nothing of formats.
 
-A ``ContentKey`` makes contexts. A context has ``update(data) -> bytes`` and ``finalize() -> bytes``, serves one object
-once, works in blocks of at least 64 KiB however small the pieces are that it gets, and keeps failing after a failure.
-A decrypting context releases nothing before the whole object was verified, unless it was made with
-``release_unverified=True``.
+A context has ``update(data) -> bytes`` and ``finalize() -> bytes``, serves one object once, works in blocks of at least
+64 KiB however small the pieces are that it gets, and keeps failing after a failure.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import io
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar
 
-from Crypto.Cipher import AES
 from Crypto.Util.Padding import pad, unpad
 from Crypto.Util.strxor import strxor
 
 from ..exceptions import CipherStateError, ConfigurationError, DecryptionError, as_decryption_error
-from .buffers import fresh_memory
-from .suites import (
-    AES_BLOCK_BYTES,
-    COMMITMENT_BYTES,
-    COMMITTING_SUITE_ID,
-    DATA_KEY_BYTES,
-    GCM_MAX_PLAINTEXT_BYTES,
-    AlgorithmSuite,
-)
+from .buffers import GrowingBuffer, fresh_memory
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
 
 # A cipher call costs microseconds whatever its size; below 64 KiB that overhead shows, above 1 MiB fresh pages do.
 MIN_CALL_BYTES = 64 * 1024
 MAX_CALL_BYTES = 1024 * 1024
-_TAG_BYTES = 16
+AES_BLOCK_BYTES = 16
+GCM_TAG_BYTES = 16
+# 2^39 - 256 bits (NIST SP 800-38D, section 5.2.1.1): the longest plaintext under one key and IV; the 32-bit block
+# counter would wrap after it.
+GCM_MAX_PLAINTEXT_BYTES = 2**36 - 32
 # What an authenticated decryption holds back: the tag, and a block of plaintext before it, so that the end of the
 # plaintext is never released before the tag held.
-HOLDBACK_BYTES = _TAG_BYTES + AES_BLOCK_BYTES
-# How much memory an announced length may claim before anything has come.
-_FIRST_BUFFER_BYTES = 64 * 1024 * 1024
+HOLDBACK_BYTES = GCM_TAG_BYTES + AES_BLOCK_BYTES
 
 _T = TypeVar("_T")
 
@@ -179,12 +166,12 @@ class _BlockContext(NotCopyable):
         raise DecryptionError
 
 
-class _GcmEncryptor(_BlockContext):
+class GcmEncryptor(_BlockContext):
     max_input_bytes = GCM_MAX_PLAINTEXT_BYTES
 
-    def __init__(self, key: ContentKey) -> None:
+    def __init__(self, cipher: Any) -> None:
         super().__init__()
-        self._cipher = _gcm(key)
+        self._cipher = cipher
 
     def _transform(self, blocks: memoryview, output: memoryview) -> None:
         self._cipher.encrypt(blocks, output=output)
@@ -198,30 +185,30 @@ class _GcmEncryptor(_BlockContext):
         )
 
 
-class _GcmDecryptor(_BlockContext):
+class GcmDecryptor(_BlockContext):
     holdback_bytes = HOLDBACK_BYTES
-    max_input_bytes = GCM_MAX_PLAINTEXT_BYTES + _TAG_BYTES
+    max_input_bytes = GCM_MAX_PLAINTEXT_BYTES + GCM_TAG_BYTES
 
-    def __init__(self, key: ContentKey) -> None:
+    def __init__(self, cipher: Any) -> None:
         super().__init__()
-        self._cipher = _gcm(key)
+        self._cipher = cipher
 
     def _transform(self, blocks: memoryview, output: memoryview) -> None:
         self._cipher.decrypt(blocks, output=output)
 
     def _finish(self, rest: memoryview) -> bytes:
-        ciphertext, tag = rest[:-_TAG_BYTES], rest[-_TAG_BYTES:]
-        if len(tag) < _TAG_BYTES:
+        ciphertext, tag = rest[:-GCM_TAG_BYTES], rest[-GCM_TAG_BYTES:]
+        if len(tag) < GCM_TAG_BYTES:
             raise DecryptionError
         plaintext: bytes = self._cipher.decrypt(ciphertext)
         as_decryption_error(lambda: self._cipher.verify(tag))
         return plaintext
 
 
-class _CbcEncryptor(_BlockContext):
-    def __init__(self, key: ContentKey) -> None:
+class CbcEncryptor(_BlockContext):
+    def __init__(self, cipher: Any) -> None:
         super().__init__()
-        self._cipher = AES.new(key.key, AES.MODE_CBC, iv=key.iv)
+        self._cipher = cipher
 
     def _transform(self, blocks: memoryview, output: memoryview) -> None:
         self._cipher.encrypt(blocks, output=output)
@@ -230,7 +217,7 @@ class _CbcEncryptor(_BlockContext):
         return bytes(self._cipher.encrypt(pad(bytes(rest), AES_BLOCK_BYTES)))
 
 
-class _CbcDecryptor(_BlockContext):
+class CbcDecryptor(_BlockContext):
     """CBC decryption as ECB decryption of all blocks, then XOR with the ciphertext one block earlier.
 
     The same bytes as MODE_CBC (NIST SP 800-38A, section 6.2), several times faster because no block waits for another.
@@ -238,10 +225,10 @@ class _CbcDecryptor(_BlockContext):
 
     holdback_bytes = AES_BLOCK_BYTES
 
-    def __init__(self, key: ContentKey, plaintext_length: int | None) -> None:
+    def __init__(self, ecb: Any, previous_block: bytes, plaintext_length: int | None = None) -> None:
         super().__init__()
-        self._cipher = AES.new(key.key, AES.MODE_ECB)
-        self._previous_block = key.iv
+        self._cipher = ecb
+        self._previous_block = previous_block
         self._expected_length = plaintext_length
 
     def _transform(self, blocks: memoryview, output: memoryview) -> None:
@@ -260,7 +247,7 @@ class _CbcDecryptor(_BlockContext):
         return plaintext
 
 
-class _CtrCipher(_BlockContext):
+class CtrCipher(_BlockContext):
     """AES-CTR from any byte of the keystream; the same operation in both directions."""
 
     def __init__(self, cipher: Any, skip_bytes: int, max_input_bytes: int | None = None) -> None:
@@ -276,41 +263,6 @@ class _CtrCipher(_BlockContext):
         return bytes(self._cipher.encrypt(rest))
 
 
-class _GrowingBuffer:
-    """Memory for an output whose length is announced but not trusted: it grows with what is really written."""
-
-    def __init__(self, announced_bytes: int) -> None:
-        self._announced = announced_bytes
-        self._capacity = max(0, min(announced_bytes, _FIRST_BUFFER_BYTES))
-        # Zeroed pages are not touched before they are written, and getvalue() shares them: nothing is copied.
-        self._file = io.BytesIO(bytes(self._capacity))
-        self._written = 0
-
-    def write_from(self, context: CipherContext, data: Buffer) -> None:
-        """Write what a context makes of one more piece of input."""
-        self._reserve(context.output_size(len(data)))
-        with self._file.getbuffer() as room:
-            self._written += context.update_into(data, room[self._written :])
-
-    def write(self, data: bytes) -> None:
-        """Write bytes."""
-        self._file.seek(self._written)
-        self._file.write(data)
-        self._written += len(data)
-
-    def getvalue(self) -> bytes:
-        """Return all that was written."""
-        self._file.truncate(self._written)
-        return self._file.getvalue()
-
-    def _reserve(self, size: int) -> None:
-        needed = self._written + size
-        if needed > self._capacity:
-            self._capacity = max(needed, min(self._announced, 2 * self._capacity))
-            self._file.seek(self._capacity - 1)
-            self._file.write(b"\0")
-
-
 class VerifyFirst(NotCopyable):
     """A context that releases nothing until the one inside has come to its end, and so has verified all of it.
 
@@ -321,7 +273,7 @@ class VerifyFirst(NotCopyable):
 
     def __init__(self, inner: CipherContext, announced_bytes: int) -> None:
         self._inner = inner
-        self._plaintext: _GrowingBuffer | None = _GrowingBuffer(announced_bytes)
+        self._plaintext: GrowingBuffer | None = GrowingBuffer(announced_bytes)
 
     def output_size(self, size: int) -> int:
         return 0
@@ -345,121 +297,12 @@ class VerifyFirst(NotCopyable):
         return plaintext.getvalue()
 
 
-@dataclass(frozen=True, slots=True)
-class ContentKey:
-    """The secret of one object's content: a key, its IV, and the suite that they are for."""
-
-    suite: AlgorithmSuite
-    key: bytes = field(repr=False)
-    iv: bytes = field(repr=False)
-
-    def encryptor(self) -> CipherContext:
-        """Return a context from plaintext to the body that is stored, tag or padding included.
-
-        Each context of one ContentKey makes the same keystream: give it the same plaintext, or never use the output.
-        """
-        makers = {"GCM": _GcmEncryptor, "CBC": _CbcEncryptor}
-        if self.suite.mode not in makers:
-            raise ConfigurationError(f"Objects with {self.suite.name} content can be read, and not written.")
-        return makers[self.suite.mode](self)
-
-    def encrypt(self, plaintext: Buffer) -> bytes:
-        """Return the body that is stored for a plaintext held in memory."""
-        if self.suite.mode == "GCM":
-            return b"".join(_gcm(self).encrypt_and_digest(memoryview(plaintext).cast("B")))
-        encryptor = self.encryptor()
-        return b"".join((encryptor.update(plaintext), encryptor.finalize()))
-
-    def decryptor(
-        self,
-        *,
-        release_unverified: bool = False,
-        plaintext_length: int | None = None,
-        ciphertext_length: int | None = None,
-    ) -> CipherContext:
-        """Return a context from the stored body to the plaintext.
-
-        Args:
-            release_unverified: Whether ``update`` may return plaintext that is not verified yet. ``finalize`` then
-                withholds the last bytes until the verification is done.
-            plaintext_length: The length in bytes that a CBC object must turn out to have; None when unknown.
-            ciphertext_length: The announced length of the body in bytes: saves memory from growing step by step.
-        """
-        makers: dict[str, Callable[[], CipherContext]] = {
-            "GCM": lambda: _GcmDecryptor(self),
-            "CBC": lambda: _CbcDecryptor(self, plaintext_length),
-            "CTR": lambda: self.ctr_context(0),
-        }
-        inner = makers[self.suite.mode]()
-        return inner if release_unverified else VerifyFirst(inner, ciphertext_length or 0)
-
-    def ctr_context(self, offset: int) -> CipherContext:
-        """Return a context between plaintext and ciphertext from a byte ``offset`` of a GCM or CTR object on.
-
-        It works in both directions, and neither makes a tag nor verifies one. GCM encrypts with CTR, the counter
-        starting at two behind the IV (NIST SP 800-38D, sections 7.1 and 6.5).
-
-        Raises:
-            DecryptionError: GCM encrypts nothing there.
-        """
-        first_block, skip_bytes = divmod(offset, AES_BLOCK_BYTES)
-        if self.suite.mode == "GCM":
-            # pycryptodome would let the 32-bit counter wrap, and so repeat the keystream: the limit is kept here.
-            room = GCM_MAX_PLAINTEXT_BYTES - offset
-            if offset < 0 or room <= 0:
-                raise DecryptionError
-            cipher = AES.new(self.key, AES.MODE_CTR, nonce=self.iv, initial_value=2 + first_block)
-            return _CtrCipher(cipher, skip_bytes, room)
-        start = (int.from_bytes(self.iv, "big") + first_block) % 2**128
-        return _CtrCipher(AES.new(self.key, AES.MODE_CTR, nonce=b"", initial_value=start), skip_bytes)
-
-    def cbc_range_decryptor(self, previous_block: bytes, *, last: bool) -> CipherContext:
-        """Return a context for whole CBC blocks that follow ``previous_block`` (the IV before the first one).
-
-        Args:
-            previous_block: The 16 bytes of ciphertext that stand before the blocks.
-            last: Whether the blocks reach the end of the object, so that padding is to be checked and removed.
-        """
-        key = ContentKey(self.suite, self.key, previous_block)
-        return _CbcDecryptor(key, None) if last else _CbcMiddleDecryptor(key)
-
-    def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        raise TypeError("A content key can't be pickled or copied: it would leave the process.")
-
-
-class _CbcMiddleDecryptor(_CbcDecryptor):
+class CbcMiddleDecryptor(CbcDecryptor):
     """CBC blocks from inside an object: no padding follows."""
 
     holdback_bytes = 0
-
-    def __init__(self, key: ContentKey) -> None:
-        super().__init__(key, None)
 
     def _finish(self, rest: memoryview) -> bytes:
         if len(rest) % AES_BLOCK_BYTES:
             raise DecryptionError
         return self._transformed(rest) if rest else b""
-
-
-def _gcm(key: ContentKey) -> Any:
-    cipher = AES.new(key.key, AES.MODE_GCM, nonce=key.iv, mac_len=key.suite.tag_bytes)
-    if key.suite.aad:
-        cipher.update(key.suite.aad)
-    return cipher
-
-
-def derive_committing_key(data_key: bytes, message_id: bytes) -> tuple[bytes, bytes]:
-    """Return the encryption key (32 bytes) and the commitment (28 bytes) of a V3 object.
-
-    HKDF with SHA-512 (RFC 5869): the salt is the message id, the two infos are the suite id and a label.
-    """
-    pseudorandom_key = hmac.digest(message_id, data_key, hashlib.sha512)
-    return (
-        _hkdf_expand(pseudorandom_key, COMMITTING_SUITE_ID + b"DERIVEKEY", DATA_KEY_BYTES),
-        _hkdf_expand(pseudorandom_key, COMMITTING_SUITE_ID + b"COMMITKEY", COMMITMENT_BYTES),
-    )
-
-
-def _hkdf_expand(pseudorandom_key: bytes, info: bytes, length: int) -> bytes:
-    # RFC 5869, section 2.3; one round suffices, since no output is longer than one SHA-512 digest.
-    return hmac.digest(pseudorandom_key, info + b"\x01", hashlib.sha512)[:length]

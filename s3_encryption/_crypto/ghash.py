@@ -14,9 +14,9 @@ from typing import Any
 
 from Crypto.Cipher import AES
 
-from .contexts import Buffer, ContentKey
+from .content import ContentKey
+from .contexts import AES_BLOCK_BYTES, Buffer
 from .gf2 import BinaryField
-from .suites import AES_BLOCK_BYTES
 
 # x^128 + x^7 + x^2 + x + 1, in GCM's bit order (NIST SP 800-38D, section 6.3).
 FIELD = BinaryField(128, 0xE1 << 120)

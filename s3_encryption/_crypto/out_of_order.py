@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from ..exceptions import DecryptionError
 from .buffers import BufferRing
-from .contexts import Buffer, CipherContext, ContentKey, update_to_memory
+from .content import ContentKey
+from .contexts import Buffer, CipherContext, update_to_memory
 from .ghash import Ghash, HashedSegment, SegmentHash
 
 

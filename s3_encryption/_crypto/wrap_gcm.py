@@ -15,9 +15,8 @@ from operator import getitem, xor
 from Crypto.Cipher import AES
 
 from ..exceptions import DecryptionError
-from .contexts import NotCopyable
+from .contexts import AES_BLOCK_BYTES, NotCopyable
 from .ghash import FIELD, as_number, block_count, length_block
-from .suites import AES_BLOCK_BYTES
 
 MAX_BLOCKS = 2
 IV_BYTES = 12

@@ -13,14 +13,14 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from .._crypto.suites import (
+from .._crypto.content import (
     AES_CBC,
     AES_CTR,
     AES_GCM_COMMITTING,
     COMMITMENT_BYTES,
     CONTENT_ALGORITHMS,
     MESSAGE_ID_BYTES,
-    AlgorithmSuite,
+    Suite,
 )
 from .._keys.keyrings import WrappedDataKey
 from .._keys.wrap_algorithms import AES_ECB, AES_KEY_WRAP, KMS_CONTEXT, RSA_PKCS1, WRAP_ALGORITHMS
@@ -57,7 +57,7 @@ class Envelope:
     """
 
     format: str
-    suite: AlgorithmSuite
+    suite: Suite
     wrapped: WrappedDataKey
     iv: bytes
     commitment: bytes = b""
@@ -133,19 +133,12 @@ V1 = Format(
 
 # --- V2: the algorithms have names ------------------------------------------------------------------------------------
 
-# What x-amz-tag-len may say. Where there is no tag, some writers say 0, and the Go SDK's instruction files nothing. The
-# 2020 fork of a Python client wrote bytes instead of bits, always with AESWrap.
-_NO_TAG = frozenset({"0", ""})
-_TAG_LENGTHS = {"GCM": frozenset({"128"}), "CBC": _NO_TAG, "CTR": _NO_TAG}
-_TAG_LENGTHS_OF_AES_WRAP = {**_TAG_LENGTHS, "GCM": frozenset({"128", "16"})}
-
 
 def _parse_v2(fields: dict[str, str]) -> Envelope:
     encrypted = decode_base64(fields, "x-amz-key-v2")
     wrap = _v2_wrap(fields, encrypted)
     suite = _v2_suite(fields, wrap)
-    tag_lengths = _TAG_LENGTHS_OF_AES_WRAP if wrap == AES_KEY_WRAP.name else _TAG_LENGTHS
-    if fields.get("x-amz-tag-len", "128" if suite.authenticated else "0") not in tag_lengths[suite.mode]:
+    if fields.get("x-amz-tag-len", _tag_bits(suite)) not in _tag_lengths(suite, wrap):
         refuse("x-amz-tag-len does not fit the content algorithm")
     description = parse_description(fields.get("x-amz-matdesc"), "x-amz-matdesc")
     return Envelope(
@@ -167,7 +160,7 @@ def _v2_wrap(fields: Mapping[str, str], encrypted_data_key: bytes) -> str:
     return name
 
 
-def _v2_suite(fields: Mapping[str, str], wrap: str) -> AlgorithmSuite:
+def _v2_suite(fields: Mapping[str, str], wrap: str) -> Suite:
     name = fields["x-amz-cek-alg"]
     suite = CONTENT_ALGORITHMS.get(name)
     if suite is None:
@@ -176,6 +169,19 @@ def _v2_suite(fields: Mapping[str, str], wrap: str) -> AlgorithmSuite:
         # Only the fork wrote it, and always so; anything else is an attempt to get rid of the tag.
         refuse("x-amz-cek-alg does not fit x-amz-wrap-alg")
     return suite
+
+
+def _tag_bits(suite: Suite) -> str:
+    return str(suite.tag_bytes * 8)
+
+
+def _tag_lengths(suite: Suite, wrap: str) -> set[str]:
+    """Return what x-amz-tag-len may say."""
+    if not suite.authenticated:
+        # Some writers say 0, and the Go SDK's instruction files nothing.
+        return {"0", ""}
+    # The 2020 fork of a Python client wrote bytes instead of bits, always with AESWrap.
+    return {_tag_bits(suite), str(suite.tag_bytes)} if wrap == AES_KEY_WRAP.name else {_tag_bits(suite)}
 
 
 def _emit_v2(envelope: Envelope) -> dict[str, str]:
@@ -260,13 +266,13 @@ _MARKERS = {format.marker: format for format in FORMATS.values()}
 # --- whole envelopes --------------------------------------------------------------------------------------------------
 
 
-def optional_fields_for(format: Format, wrapped: WrappedDataKey, suite: AlgorithmSuite) -> Mapping[str, str]:
+def optional_fields_for(format: Format, wrapped: WrappedDataKey, suite: Suite) -> Mapping[str, str]:
     """Return the optional fields that this library writes."""
     description = print_json(wrapped.description)
     if format is V1:
         return {"x-amz-matdesc": description}
     if format is V2:
-        tag_length = {"x-amz-tag-len": str(suite.tag_bytes * 8)} if suite.authenticated else {}
+        tag_length = {"x-amz-tag-len": _tag_bits(suite)} if suite.authenticated else {}
         return {"x-amz-wrap-alg": wrapped.wrapping_algorithm, "x-amz-matdesc": description, **tag_length}
     if not wrapped.description:
         return {}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol, runtime_checkable
 
 from .._checks import check_text_map
-from .._crypto.suites import DATA_KEY_BYTES
+from .._crypto.content import DATA_KEY_BYTES
 from ..exceptions import (
     ConfigurationError,
     ConfigurationTypeError,

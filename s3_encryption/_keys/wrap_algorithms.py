@@ -19,7 +19,8 @@ from Crypto.PublicKey import RSA
 from Crypto.Signature import pss
 from Crypto.Util.Padding import pad, unpad
 
-from .._crypto.suites import AES_BLOCK_BYTES, DATA_KEY_BYTES
+from .._crypto.content import DATA_KEY_BYTES
+from .._crypto.contexts import AES_BLOCK_BYTES
 from .._crypto.wrap_gcm import IV_BYTES, ShortGcm
 from ..exceptions import ConfigurationError, ConfigurationTypeError, DecryptionError, as_decryption_error
 

@@ -12,8 +12,8 @@ from botocore.response import StreamingBody
 
 from .._body.ranges import ByteRange, cbc_ciphertext_span, content_range, parse_content_range, parse_range
 from .._body.response import DecryptingStream, read_bounded, read_up_to
-from .._crypto.contexts import Buffer, CipherContext, ContentKey, VerifyFirst
-from .._crypto.suites import AES_BLOCK_BYTES, AES_GCM
+from .._crypto.content import AES_GCM, ContentKey
+from .._crypto.contexts import AES_BLOCK_BYTES, Buffer, CipherContext, VerifyFirst
 from ..exceptions import (
     DecryptionError,
     PolicyError,
@@ -83,7 +83,7 @@ def _decrypted(answer: _Answer) -> dict[str, Any]:
         length = part.plaintext_length or 0
         exact = {"ContentLength": length, "ContentRange": content_range(0, length, length)}
         return {**_whole_response(answer, key), **exact}
-    if key.suite.mode == "CBC":
+    if key.suite.mode.pads:
         return _cbc_range_response(answer, key, part)
     return _gcm_range_response(answer, key, part)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._crypto.suites import AES_GCM
+from .._crypto.content import AES_GCM
 from .._envelope import formats
 from ..exceptions import S3EncryptionClientError
 from .call import Call

@@ -8,7 +8,7 @@ from typing import Any
 from .._body.digests import PlaintextClaims, crc32_of, digest_field, take_claims
 from .._body.plaintext import PlaintextSource, check_length
 from .._body.request import EncryptingReader, SmallBody, encrypted_in_spool
-from .._crypto.contexts import ContentKey
+from .._crypto.content import ContentKey
 from .._crypto.ghash import Ghash
 from .._crypto.keystream import KeystreamSegment
 from ..exceptions import UnsupportedOperationError

@@ -19,10 +19,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 
-from .._crypto.contexts import ContentKey
+from .._crypto.content import ContentKey
+from .._crypto.contexts import GCM_MAX_PLAINTEXT_BYTES
 from .._crypto.ghash import Ghash
 from .._crypto.keystream import KeystreamSegment
-from .._crypto.suites import GCM_MAX_PLAINTEXT_BYTES
 from ..exceptions import BodyChangedError, CipherStateError, ConfigurationError, UnsupportedOperationError
 
 # How long a part waits to learn the sizes of the parts before it, and how often it looks whether its transfer was

@@ -37,7 +37,8 @@ from .._botocore import (
     client_for_download,
     provide_etag,
 )
-from .._crypto.contexts import Buffer, ContentKey
+from .._crypto.content import ContentKey
+from .._crypto.contexts import Buffer
 from .._crypto.out_of_order import OutOfOrderDecryptor
 from .._operations.call import Call, Params, error_code
 from .._operations.stored_object import StoredObject, pinned

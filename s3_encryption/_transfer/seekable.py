@@ -16,7 +16,8 @@ from typing import IO, Any
 
 from .._body.ranges import ByteRange, parse_content_range
 from .._body.response import READ_BYTES
-from .._crypto.contexts import ContentKey, VerifyFirst
+from .._crypto.content import ContentKey
+from .._crypto.contexts import VerifyFirst
 from .._operations.call import Call
 from .._operations.get import get_object
 from .._operations.stored_object import StoredObject

@@ -1,6 +1,6 @@
 """Import paths of AWS's own Python client."""
 
 from .._compat.aws import AlgorithmSuite
-from .._crypto.suites import CommitmentPolicy
+from .._crypto.content import CommitmentPolicy
 
 __all__ = ["AlgorithmSuite", "CommitmentPolicy"]

@@ -13,7 +13,7 @@ from support.encoder import ALL_KINDS, V1_AES, V2_AES, V2_AES_CBC, V3_AES, V3_KM
 from support.strict_s3 import StoredObject
 from support.worlds import KEY, StrictWorld
 
-from s3_encryption._crypto.suites import CommitmentPolicy
+from s3_encryption._crypto.content import CommitmentPolicy
 from s3_encryption.exceptions import DecryptionError, S3EncryptionClientSecurityError
 
 from . import counts

@@ -296,7 +296,7 @@ def read_endless(mode: dict[str, Any], limit: int) -> tuple[str, int, int]:
 
     Return the error's class, the growth, and how much was read.
     """
-    ciphers._GcmDecryptor.max_input_bytes = limit
+    ciphers.GcmDecryptor.max_input_bytes = limit
     large = LargeObject(V2_AES, 100)
     client, server = world(large, **mode)
     headers = {f"x-amz-meta-{name}": text for name, text in large.metadata.items()}

@@ -19,7 +19,7 @@ from support.encoder import (
     to_base64,
 )
 
-from s3_encryption._crypto.suites import CommitmentPolicy
+from s3_encryption._crypto.content import CommitmentPolicy
 from s3_encryption.exceptions import (
     DecryptionError,
     InvalidEnvelopeError,

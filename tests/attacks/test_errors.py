@@ -101,7 +101,7 @@ def test_er_05_failure_while_encrypting_stores_nothing(
         raise failure
 
     client = bucket.writer(V3_AES)
-    monkeypatch.setattr("s3_encryption._crypto.contexts.AES.new", fail)
+    monkeypatch.setattr("s3_encryption._crypto.content.AES.new", fail)
     with pytest.raises(type(failure)) as caught:
         client.put_object(**bucket.world.object_at(), Body=MARKER)
     assert caught.value is failure

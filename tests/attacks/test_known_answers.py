@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from Crypto.Cipher import AES
 
-from s3_encryption._crypto.contexts import ContentKey
-from s3_encryption._crypto.suites import AES_GCM, AES_GCM_COMMITTING
+from s3_encryption._crypto.content import AES_GCM, AES_GCM_COMMITTING, ContentKey
 
 KEY = bytes(range(32))
 

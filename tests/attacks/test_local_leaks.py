@@ -18,7 +18,7 @@ from support.secret_search import showing
 from support.worlds import StrictWorld
 
 from s3_encryption import S3EncryptionClient
-from s3_encryption._crypto.contexts import ContentKey
+from s3_encryption._crypto.content import ContentKey
 from s3_encryption._keys.keyrings import DataKey
 from s3_encryption.exceptions import DecryptionError
 

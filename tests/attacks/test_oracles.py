@@ -34,8 +34,7 @@ from support.sealers import sealer_with
 from support.ways_to_read import MODES, VERIFIED_MODES
 
 from s3_encryption._crypto import contexts as ciphers
-from s3_encryption._crypto.contexts import ContentKey
-from s3_encryption._crypto.suites import CommitmentPolicy
+from s3_encryption._crypto.content import CommitmentPolicy, ContentKey
 from s3_encryption._envelope.formats import merge, parse
 from s3_encryption._keys.keyrings import RsaKeyring
 from s3_encryption._sealer import ObjectSealer

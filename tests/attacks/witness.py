@@ -20,7 +20,7 @@ from support.vectors import AES_KEYS, RSA_KEY
 
 from s3_encryption import _sealer as sealer
 from s3_encryption import client
-from s3_encryption._crypto.contexts import ContentKey
+from s3_encryption._crypto.content import ContentKey
 from s3_encryption._envelope import formats as envelope
 from s3_encryption._keys import keyrings
 from s3_encryption.exceptions import S3EncryptionClientError

@@ -19,10 +19,9 @@ from s3_encryption._body.digests import PlaintextClaims
 from s3_encryption._body.plaintext import IO_BLOCK_BYTES, PlaintextSource
 from s3_encryption._body.request import EncryptingReader
 from s3_encryption._botocore import ExpectedRequest
-from s3_encryption._crypto.contexts import ContentKey
+from s3_encryption._crypto.content import AES_GCM, ContentKey
 from s3_encryption._crypto.ghash import Ghash
 from s3_encryption._crypto.keystream import KeystreamSegment
-from s3_encryption._crypto.suites import AES_GCM
 from s3_encryption.exceptions import BodyChangedError
 
 DATA = random.Random("chunked").randbytes(2 * IO_BLOCK_BYTES + 100_001)

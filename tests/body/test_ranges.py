@@ -16,8 +16,7 @@ from s3_encryption._body.ranges import (
     parse_content_range,
     parse_range,
 )
-from s3_encryption._crypto.contexts import ContentKey
-from s3_encryption._crypto.suites import AES_CBC
+from s3_encryption._crypto.content import AES_CBC, ContentKey
 
 # All different, so that a wrong slice can't look like the right one.
 DATA = bytes(range(200))

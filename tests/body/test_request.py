@@ -18,9 +18,9 @@ from support.sources import BrokenSource, ChangingSource, ShortReads, Signalled,
 from s3_encryption._body.digests import PlaintextClaims
 from s3_encryption._body.plaintext import IO_BLOCK_BYTES, PlaintextSource
 from s3_encryption._body.request import EncryptingReader, encrypted_in_spool
+from s3_encryption._crypto.content import AES_GCM, AES_GCM_COMMITTING, Suite
 from s3_encryption._crypto.ghash import Ghash
 from s3_encryption._crypto.keystream import KeystreamSegment
-from s3_encryption._crypto.suites import AES_GCM, AES_GCM_COMMITTING, AlgorithmSuite
 from s3_encryption.exceptions import BodyChangedError, BodyMismatchError
 
 DATA = random.Random("reader").randbytes(3 * IO_BLOCK_BYTES + 1001)
@@ -29,13 +29,13 @@ SUITES = {"V2": AES_GCM, "V3": AES_GCM_COMMITTING}
 suites = pytest.mark.parametrize("suite", SUITES.values(), ids=SUITES)
 
 
-def whole(suite: AlgorithmSuite = AES_GCM) -> KeystreamSegment:
+def whole(suite: Suite = AES_GCM) -> KeystreamSegment:
     """Return the segment that is a whole object."""
     return KeystreamSegment(Ghash(content_key(suite)), is_whole=True)
 
 
 def reader_of(
-    body: Any, suite: AlgorithmSuite = AES_GCM, segment: KeystreamSegment | None = None, *, ahead: bool = False
+    body: Any, suite: Suite = AES_GCM, segment: KeystreamSegment | None = None, *, ahead: bool = False
 ) -> EncryptingReader:
     """Return a reader of a body, as put_object makes it."""
     source = PlaintextSource(body)
@@ -78,7 +78,7 @@ LENGTHS = [0, 1, 15, 16, 17, 65535, 65536, 65537, IO_BLOCK_BYTES - 1, IO_BLOCK_B
 @suites
 @pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize("size", [16 * 1024, 2**20, -1, None], ids=str)
-def test_passes_are_what_one_encryption_makes(suite: AlgorithmSuite, length: int, size: Any) -> None:
+def test_passes_are_what_one_encryption_makes(suite: Suite, length: int, size: Any) -> None:
     """Every pass gives the bytes of one-shot AES-GCM, whatever the sizes of the reads."""
     reader = reader_of(io.BytesIO(DATA[:length]), suite)
     for _ in range(3):
@@ -88,7 +88,7 @@ def test_passes_are_what_one_encryption_makes(suite: AlgorithmSuite, length: int
 
 
 @suites
-def test_single_bytes_are_what_one_encryption_makes(suite: AlgorithmSuite) -> None:
+def test_single_bytes_are_what_one_encryption_makes(suite: Suite) -> None:
     """Reads of one byte change nothing."""
     assert drained(reader_of(DATA[:5000], suite), 1) == (body_of(DATA[:5000], suite), None)
 
@@ -187,7 +187,7 @@ def assert_refused(reader: EncryptingReader, sent: bytes, kind: type[Exception] 
 
 @suites
 @pytest.mark.parametrize("position", POSITIONS)
-def test_rt_05_changed_source_is_refused(suite: AlgorithmSuite, position: int) -> None:
+def test_rt_05_changed_source_is_refused(suite: Suite, position: int) -> None:
     """RT-05: of a second plaintext no byte goes out, so that no two ciphertexts have their plaintexts' difference."""
     source = ChangingSource(DATA)
     reader = reader_of(source, suite)
@@ -209,7 +209,7 @@ def test_nothing_is_emitted_from_the_changed_block_on(position: int) -> None:
 
 
 @suites
-def test_rt_04_difference_of_what_went_out_tells_nothing(suite: AlgorithmSuite) -> None:
+def test_rt_04_difference_of_what_went_out_tells_nothing(suite: Suite) -> None:
     """RT-04: a naive reader would send P1 xor K and P2 xor K; here the XOR of the attempts is zero."""
     source = ChangingSource(DATA)
     reader = reader_of(source, suite)
@@ -278,7 +278,7 @@ def test_change_of_what_was_never_read_makes_no_harm() -> None:
 
 @suites
 @pytest.mark.parametrize("size", [1000, IO_BLOCK_BYTES, 2 * IO_BLOCK_BYTES + 17, len(DATA), len(DATA) + 16])
-def test_passes_may_end_anywhere(suite: AlgorithmSuite, size: int) -> None:
+def test_passes_may_end_anywhere(suite: Suite, size: int) -> None:
     """A connection may break at any byte: the next pass gives the same bytes, and the whole."""
     reader = reader_of(DATA, suite)
     for _ in range(2):
@@ -303,7 +303,7 @@ LARGE = random.Random("large").randbytes(5 * 2**20 + 77)
 
 @suites
 @pytest.mark.parametrize("size", [100_000, 2**20, -1])
-def test_passes_over_a_large_file_are_what_one_encryption_makes(suite: AlgorithmSuite, size: int) -> None:
+def test_passes_over_a_large_file_are_what_one_encryption_makes(suite: Suite, size: int) -> None:
     """Reading ahead changes nothing, also where a pass ends early."""
     reader = reader_of(io.BytesIO(LARGE), suite, ahead=True)
     for part in (1, 3 * 2**20, len(reader)):
@@ -404,7 +404,7 @@ def test_false_declaration_withholds_the_end() -> None:
 
 @suites
 @pytest.mark.parametrize("length", [0, 1, IO_BLOCK_BYTES, len(DATA)])
-def test_spool_holds_what_one_encryption_makes(suite: AlgorithmSuite, length: int) -> None:
+def test_spool_holds_what_one_encryption_makes(suite: Suite, length: int) -> None:
     """A source that can be read once is encrypted into a file: ciphertext only (DL-11), and positioned at its start."""
     source = PlaintextSource(Unseekable(DATA[:length]))
     with encrypted_in_spool(source, whole(suite).new_context(), PlaintextClaims()) as spool:

@@ -16,10 +16,9 @@ from support.sources import ChangingSource
 from s3_encryption._body.digests import PlaintextClaims
 from s3_encryption._body.plaintext import IO_BLOCK_BYTES, PlaintextSource
 from s3_encryption._body.request import EncryptingReader
-from s3_encryption._crypto.contexts import ContentKey
+from s3_encryption._crypto.content import AES_GCM, AES_GCM_COMMITTING, ContentKey, Suite
 from s3_encryption._crypto.ghash import Ghash
 from s3_encryption._crypto.keystream import KeystreamSegment
-from s3_encryption._crypto.suites import AES_GCM, AES_GCM_COMMITTING, AlgorithmSuite
 from s3_encryption.exceptions import BodyChangedError, BodyMismatchError
 
 KEY = bytes(range(32))
@@ -84,7 +83,7 @@ class ReaderMachine(RuleBasedStateMachine):
     """What botocore may do to a body, and what may happen to the file beneath it."""
 
     @initialize(suite=st.sampled_from([AES_GCM, AES_GCM_COMMITTING]), ahead=st.booleans())
-    def start(self, suite: AlgorithmSuite, ahead: bool) -> None:
+    def start(self, suite: Suite, ahead: bool) -> None:
         """Give a source to be uploaded, perhaps read by a second thread."""
         self.key = ContentKey(suite, KEY, suite.fixed_iv or bytes(12))
         self.source = BrokenSource(ORIGINAL)

@@ -38,8 +38,8 @@ def test_reads_may_go_from_piece_to_piece(size: int, length: int, release_unveri
     assert b"".join(iter(lambda: stream.read(size), b"")) == DATA[:length]
 
 
-class SlowFilter:
-    """A filter that changes nothing, and after its first piece takes until ``go_on`` is set."""
+class SlowContext:
+    """A context that changes nothing, and after its first piece takes until ``go_on`` is set."""
 
     def __init__(self) -> None:
         self.go_on = threading.Event()
@@ -71,11 +71,11 @@ class SlowFilter:
         return b""
 
 
-def stream_through(filter: SlowFilter) -> DecryptingStream:
+def stream_through(context: SlowContext) -> DecryptingStream:
     """Return a stream of a body that is large enough for a second thread."""
     return DecryptingStream(
         io.BytesIO(bytes(SIZE)),
-        lambda release_unverified: filter,
+        lambda release_unverified: context,
         ciphertext_length=SIZE,
         buffer_size=SIZE,
         release_unverified=True,
@@ -86,15 +86,15 @@ def stream_through(filter: SlowFilter) -> DecryptingStream:
 def test_garbage_collector_does_not_wait_for_the_second_thread() -> None:
     """It may come when the interpreter holds the lock that threads need to end: it would wait for good."""
     before = set(threading.enumerate())
-    filter = SlowFilter()
-    stream: Any = stream_through(filter)
+    context = SlowContext()
+    stream: Any = stream_through(context)
     stream.read(1)
-    assert filter.working.wait(5)
+    assert context.working.wait(5)
     stream.itself = stream
     del stream
     gc.collect()
-    assert filter.working.is_set()
-    filter.go_on.set()
+    assert context.working.is_set()
+    context.go_on.set()
     for thread in set(threading.enumerate()) - before:
         thread.join(5)
         assert not thread.is_alive()
@@ -102,18 +102,18 @@ def test_garbage_collector_does_not_wait_for_the_second_thread() -> None:
 
 def test_second_thread_that_reads_at_the_same_time_is_refused() -> None:
     """Two readers would each get an unknown part; the first one goes on."""
-    filter = SlowFilter()
-    stream = stream_through(filter)
+    context = SlowContext()
+    stream = stream_through(context)
     stream.read(1)
-    assert filter.working.wait(5)
+    assert context.working.wait(5)
     first = threading.Thread(target=stream.read, args=(SIZE,))
     first.start()
-    # It waits for the filter, as soon as it has read what is there.
+    # It waits for the context, as soon as it has read what is there.
     while stream._in_use.acquire(blocking=False):
         stream._in_use.release()
     with pytest.raises(CipherStateError, match="two threads"):
         stream.read(1)
-    filter.go_on.set()
+    context.go_on.set()
     first.join(10)
     assert stream.tell() == SIZE
     assert stream.read(1) == b""

@@ -16,16 +16,19 @@ from support import reference
 from support.core_process import run_core
 from support.reading import finish_at_once, in_pieces, pieces
 
-from s3_encryption._crypto.contexts import MAX_CALL_BYTES, MIN_CALL_BYTES, CipherContext, ContentKey
-from s3_encryption._crypto.suites import (
+from s3_encryption._crypto.content import (
     AES_CBC,
     AES_CBC_PKCS7,
     AES_CTR,
     AES_GCM,
     AES_GCM_COMMITTING,
-    GCM_MAX_PLAINTEXT_BYTES,
-    AlgorithmSuite,
+    CBC,
+    CTR,
+    GCM,
+    ContentKey,
+    Suite,
 )
+from s3_encryption._crypto.contexts import GCM_MAX_PLAINTEXT_BYTES, MAX_CALL_BYTES, MIN_CALL_BYTES, CipherContext
 from s3_encryption.exceptions import (
     CipherStateError,
     ConfigurationError,
@@ -51,24 +54,24 @@ writable_suites = pytest.mark.parametrize("suite", WRITABLE, ids=lambda suite: s
 gcm_suites = pytest.mark.parametrize("suite", SUITES[:2], ids=lambda suite: suite.name)
 
 
-def content_key(suite: AlgorithmSuite) -> ContentKey:
+def content_key(suite: Suite) -> ContentKey:
     """Return a content key with the IV that the suite demands, or an arbitrary one."""
     return ContentKey(suite, KEY, suite.fixed_iv or bytes(range(200, 200 + suite.iv_bytes)))
 
 
-def encrypted(suite: AlgorithmSuite, plaintext: bytes) -> bytes:
+def encrypted(suite: Suite, plaintext: bytes) -> bytes:
     """Return the stored body, by pycryptodome directly."""
     key = content_key(suite)
-    if suite.mode == "GCM":
+    if suite.mode is GCM:
         return reference.gcm_encrypt(KEY, key.iv, plaintext, suite.aad)
-    return (reference.cbc_encrypt if suite.mode == "CBC" else reference.ctr_encrypt)(KEY, key.iv, plaintext)
+    return (reference.cbc_encrypt if suite.mode is CBC else reference.ctr_encrypt)(KEY, key.iv, plaintext)
 
 
 # --- lengths and cuts -------------------------------------------------------------------------------------------------
 
 
 @writable_suites
-def test_encryption_is_exact_at_every_length_and_cut(suite: AlgorithmSuite) -> None:
+def test_encryption_is_exact_at_every_length_and_cut(suite: Suite) -> None:
     """CT-11: however the plaintext is cut, the body is what a one-shot encryption gives, and as long as foretold."""
     bodies = {length: encrypted(suite, DATA[:length]) for length, _ in GRID}
     for length, step in GRID:
@@ -78,7 +81,7 @@ def test_encryption_is_exact_at_every_length_and_cut(suite: AlgorithmSuite) -> N
 
 @suites
 @pytest.mark.parametrize("release_unverified", [False, True])
-def test_decryption_is_exact_at_every_length_and_cut(suite: AlgorithmSuite, release_unverified: bool) -> None:
+def test_decryption_is_exact_at_every_length_and_cut(suite: Suite, release_unverified: bool) -> None:
     """CT-11: however the body is cut, its plaintext comes out, released early or at the end."""
     bodies = {length: encrypted(suite, DATA[:length]) for length, _ in GRID}
     for length, step in GRID:
@@ -87,7 +90,7 @@ def test_decryption_is_exact_at_every_length_and_cut(suite: AlgorithmSuite, rele
 
 
 @writable_suites
-def test_encrypting_in_one_call_equals_the_filter(suite: AlgorithmSuite) -> None:
+def test_encrypting_in_one_call_equals_the_filter(suite: Suite) -> None:
     """The convenience for small bodies gives the same bytes."""
     for length in SMALL:
         assert content_key(suite).encrypt(DATA[:length]) == encrypted(suite, DATA[:length])
@@ -95,7 +98,7 @@ def test_encrypting_in_one_call_equals_the_filter(suite: AlgorithmSuite) -> None
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 @suites
-def test_filters_take_any_bytes_like_object(suite: AlgorithmSuite, kind: type) -> None:
+def test_filters_take_any_bytes_like_object(suite: Suite, kind: type) -> None:
     """bytes, bytearray and memoryview of a body mean the same, and a buffer may be reused after the call."""
     body = encrypted(suite, DATA[:70000])
     decryptor = content_key(suite).decryptor(release_unverified=True)
@@ -114,7 +117,7 @@ def test_filters_take_views_of_wider_items() -> None:
 
 
 @suites
-def test_ciphers_work_in_large_calls_however_small_the_pieces(suite: AlgorithmSuite) -> None:
+def test_ciphers_work_in_large_calls_however_small_the_pieces(suite: Suite) -> None:
     """Output comes in runs of at least 64 KiB although the input drips in."""
     decryptor = content_key(suite).decryptor(release_unverified=True)
     runs = [len(decryptor.update(piece)) for piece in pieces(encrypted(suite, DATA[: 2**20]), 1000)]
@@ -156,7 +159,7 @@ def test_cb_11_cbc_range_refuses_parts_of_blocks(length: int) -> None:
 
 
 @pytest.mark.parametrize("suite", [AES_GCM, AES_GCM_COMMITTING, AES_CTR], ids=lambda suite: suite.name)
-def test_ctr_from_any_offset_equals_the_slice(suite: AlgorithmSuite) -> None:
+def test_ctr_from_any_offset_equals_the_slice(suite: Suite) -> None:
     """KV-05: the ciphertext from any byte on decrypts to the plaintext from that byte on."""
     chance = random.Random("ranges")
     body = encrypted(suite, DATA[:300_000])
@@ -178,14 +181,14 @@ def test_ctr_counter_wraps_around_128_bits() -> None:
 # --- the limit of GCM -------------------------------------------------------------------------------------------------
 
 
-def at_input_bytes(filter: CipherContext, count: int) -> CipherContext:
-    """Return a filter that believes that it has taken in so many bytes."""
-    filter._input_bytes = count  # type: ignore[attr-defined]
-    return filter
+def at_input_bytes(context: CipherContext, count: int) -> CipherContext:
+    """Return a context that believes that it has taken in so many bytes."""
+    context._input_bytes = count  # type: ignore[attr-defined]
+    return context
 
 
 @gcm_suites
-def test_gcm_encryption_stops_at_its_limit(suite: AlgorithmSuite) -> None:
+def test_gcm_encryption_stops_at_its_limit(suite: Suite) -> None:
     """MP-08: 2^36 - 32 bytes may go under one key and IV; one more is refused, and the refusal stays."""
     encryptor = at_input_bytes(content_key(suite).encryptor(), 2**36 - 32 - 5)
     encryptor.update(b"12345")
@@ -197,7 +200,7 @@ def test_gcm_encryption_stops_at_its_limit(suite: AlgorithmSuite) -> None:
 
 
 @gcm_suites
-def test_gcm_decryption_stops_at_its_limit(suite: AlgorithmSuite) -> None:
+def test_gcm_decryption_stops_at_its_limit(suite: Suite) -> None:
     """A body longer than 2^36 - 32 bytes and a tag can't be genuine."""
     decryptor = at_input_bytes(content_key(suite).decryptor(release_unverified=True), 2**36 - 16 - 5)
     decryptor.update(b"12345")
@@ -206,7 +209,7 @@ def test_gcm_decryption_stops_at_its_limit(suite: AlgorithmSuite) -> None:
 
 
 @gcm_suites
-def test_rg_11_gcm_range_stops_at_its_limit(suite: AlgorithmSuite) -> None:
+def test_rg_11_gcm_range_stops_at_its_limit(suite: Suite) -> None:
     """RG-11: the counter of a range never wraps: the last block is exact, and a byte behind it is refused."""
     last_block = AES.new(KEY, AES.MODE_ECB).encrypt(content_key(suite).iv + b"\xff" * 4)
     assert in_pieces(content_key(suite).ctr_context(2**36 - 32 - 16), bytes(16), 16) == last_block
@@ -215,7 +218,7 @@ def test_rg_11_gcm_range_stops_at_its_limit(suite: AlgorithmSuite) -> None:
 
 
 @gcm_suites
-def test_rg_11_gcm_range_may_be_the_last_byte(suite: AlgorithmSuite) -> None:
+def test_rg_11_gcm_range_may_be_the_last_byte(suite: Suite) -> None:
     """RG-11: the very last byte that GCM encrypts can be read by itself."""
     last_block = AES.new(KEY, AES.MODE_ECB).encrypt(content_key(suite).iv + b"\xff" * 4)
     assert in_pieces(content_key(suite).ctr_context(2**36 - 32 - 1), bytes(1), 16) == last_block[-1:]
@@ -223,8 +226,8 @@ def test_rg_11_gcm_range_may_be_the_last_byte(suite: AlgorithmSuite) -> None:
 
 @gcm_suites
 @pytest.mark.parametrize("offset", [-1, 2**36 - 32, 2**36 - 31, 2**40])
-def test_rg_11_gcm_range_outside_its_limit_is_refused(suite: AlgorithmSuite, offset: int) -> None:
-    """RG-11: no filter is made for an offset at which no genuine object has plaintext."""
+def test_rg_11_gcm_range_outside_its_limit_is_refused(suite: Suite, offset: int) -> None:
+    """RG-11: no context is made for an offset at which no genuine object has plaintext."""
     with pytest.raises(DecryptionError):
         content_key(suite).ctr_context(offset)
 
@@ -239,7 +242,7 @@ def test_gcm_limit_is_that_of_the_standard() -> None:
 
 @suites
 @pytest.mark.parametrize("step", [1000, 65536, 10**9])
-def test_nothing_is_released_before_the_end(suite: AlgorithmSuite, step: int) -> None:
+def test_nothing_is_released_before_the_end(suite: Suite, step: int) -> None:
     """By default update() returns nothing, so that no byte is out when verification fails."""
     body = encrypted(suite, DATA[: 2**20])
     decryptor = content_key(suite).decryptor()
@@ -248,7 +251,7 @@ def test_nothing_is_released_before_the_end(suite: AlgorithmSuite, step: int) ->
 
 
 @suites
-def test_nothing_is_written_before_the_end(suite: AlgorithmSuite) -> None:
+def test_nothing_is_written_before_the_end(suite: Suite) -> None:
     """Nor does update_into() write anything, or say that it did."""
     body = encrypted(suite, DATA[: 2**18])
     output = bytearray(len(body))
@@ -260,7 +263,7 @@ def test_nothing_is_written_before_the_end(suite: AlgorithmSuite) -> None:
 @gcm_suites
 @pytest.mark.parametrize("length", [1, 65536, 65537, 200_000, 262144])
 @pytest.mark.parametrize("release_unverified", [False, True])
-def test_the_last_bytes_wait_for_verification(suite: AlgorithmSuite, release_unverified: bool, length: int) -> None:
+def test_the_last_bytes_wait_for_verification(suite: Suite, release_unverified: bool, length: int) -> None:
     """A body with a wrong tag ends in the error, and with early release at least its last bytes stay in."""
     body = encrypted(suite, DATA[:length])
     body = body[:-1] + bytes([body[-1] ^ 1])
@@ -284,53 +287,53 @@ def test_cbc_body_of_another_length_than_noted_is_refused(noted: int) -> None:
 # --- single use -------------------------------------------------------------------------------------------------------
 
 
-def filters(suite: AlgorithmSuite) -> list[CipherContext]:
-    """Return one of each filter that a content key of the suite can make."""
+def contexts(suite: Suite) -> list[CipherContext]:
+    """Return one of each context that a content key of the suite can make."""
     key = content_key(suite)
     made = [key.decryptor(), key.decryptor(release_unverified=True)]
-    if suite.mode != "CTR":
+    if suite.mode is not CTR:
         made.append(key.encryptor())
-    if suite.mode == "CBC":
+    if suite.mode is CBC:
         return [*made, *(key.cbc_range_decryptor(key.iv, last=last) for last in (False, True))]
     return [*made, key.ctr_context(5)]
 
 
-def every_filter() -> list[Any]:
-    """Return the test parameters for each filter of each suite."""
+def every_context() -> list[Any]:
+    """Return the test parameters for each context of each suite."""
     return [
-        pytest.param(filter, id=f"{suite.name}-{type(filter).__name__}")
+        pytest.param(context, id=f"{suite.name}-{type(context).__name__}")
         for suite in SUITES
-        for filter in filters(suite)
+        for context in contexts(suite)
     ]
 
 
-@pytest.mark.parametrize("filter", every_filter())
+@pytest.mark.parametrize("context", every_context())
 @pytest.mark.parametrize("misuse", [lambda f: f.update(b"more"), lambda f: f.update(b""), lambda f: f.finalize()])
-def test_filter_is_used_once(filter: CipherContext, misuse: Callable[[CipherContext], bytes]) -> None:
-    """After its end a filter refuses everything, and goes on refusing."""
-    fresh = copy_of(filter)
+def test_context_is_used_once(context: CipherContext, misuse: Callable[[CipherContext], bytes]) -> None:
+    """After its end a context refuses everything, and goes on refusing."""
+    fresh = copy_of(context)
     finish(fresh)
     for _ in range(2):
         with pytest.raises(CipherStateError):
             misuse(fresh)
 
 
-def copy_of(filter: CipherContext) -> CipherContext:
-    """Return a new filter of the same sort; parameters are shared by tests, and filters are for single use."""
-    candidates = (new for suite in SUITES for new in filters(suite))
-    return next(new for new in candidates if type(new) is type(filter))
+def copy_of(context: CipherContext) -> CipherContext:
+    """Return a new context of the same sort; parameters are shared by tests, and contexts are for single use."""
+    candidates = (new for suite in SUITES for new in contexts(suite))
+    return next(new for new in candidates if type(new) is type(context))
 
 
-def finish(filter: CipherContext) -> None:
-    """Bring a filter to its end, be it a good or a bad one for the filter's own cipher."""
-    body = {"_GcmDecryptor": encrypted(AES_GCM, b""), "VerifyFirst": encrypted(AES_GCM, b"")}
-    filter.update(body.get(type(filter).__name__, encrypted(AES_CBC, b"")))
-    filter.finalize()
+def finish(context: CipherContext) -> None:
+    """Bring a context to its end, be it a good or a bad one for the context's own cipher."""
+    body = {"GcmDecryptor": encrypted(AES_GCM, b""), "VerifyFirst": encrypted(AES_GCM, b"")}
+    context.update(body.get(type(context).__name__, encrypted(AES_CBC, b"")))
+    context.finalize()
 
 
 @pytest.mark.parametrize("release_unverified", [False, True])
 @pytest.mark.parametrize("suite", SUITES[:4], ids=lambda suite: suite.name)
-def test_filter_keeps_failing_after_a_failure(suite: AlgorithmSuite, release_unverified: bool) -> None:
+def test_context_keeps_failing_after_a_failure(suite: Suite, release_unverified: bool) -> None:
     """CT-04: after a failure every call raises the same error again, and none returns an empty result."""
     decryptor = content_key(suite).decryptor(release_unverified=release_unverified)
     decryptor.update(encrypted(suite, b"x")[:-1])
@@ -344,8 +347,8 @@ def test_filter_keeps_failing_after_a_failure(suite: AlgorithmSuite, release_unv
 
 DECRYPT_MALFORMED_BODIES = """
 import gc
-from s3_encryption._crypto.suites import AES_CBC, AES_GCM
-from s3_encryption._crypto.contexts import ContentKey
+from s3_encryption._crypto.content import AES_CBC, AES_GCM
+from s3_encryption._crypto.content import ContentKey
 from s3_encryption.exceptions import DecryptionError
 
 def decrypt(suite, length):
@@ -379,7 +382,7 @@ MALFORMED = {
 
 @pytest.mark.parametrize("malformed", MALFORMED.values(), ids=MALFORMED)
 @pytest.mark.parametrize("suite", SUITES[:4], ids=lambda suite: suite.name)
-def test_failure_keeps_no_cause(suite: AlgorithmSuite, malformed: Callable[[bytes], bytes]) -> None:
+def test_failure_keeps_no_cause(suite: Suite, malformed: Callable[[bytes], bytes]) -> None:
     """CB-02: the error has neither cause nor context: they would tell why, and their frames would hold the key."""
     with pytest.raises(DecryptionError) as caught:
         finish_at_once(content_key(suite).decryptor(), malformed(encrypted(suite, b"x" * 20)))
@@ -411,8 +414,8 @@ class InterruptedCipher:
         return self._cipher.digest()
 
 
-def test_filter_is_unusable_after_an_interrupt() -> None:
-    """CO-08: a filter that was interrupted at work has lost output, so it must not go on as if nothing had happened."""
+def test_context_is_unusable_after_an_interrupt() -> None:
+    """CO-08: a context that was interrupted at work has lost output, so it must not go on as if nothing had happened."""
     encryptor: Any = content_key(AES_GCM).encryptor()
     encryptor._cipher = InterruptedCipher(encryptor._cipher)
     with pytest.raises(Interrupted):
@@ -439,8 +442,8 @@ class SlowCipher:
         assert self.go_on.wait(10)
 
 
-def test_filter_refuses_a_second_thread() -> None:
-    """While one thread is in a filter another one is refused, which does the first one no harm."""
+def test_context_refuses_a_second_thread() -> None:
+    """While one thread is in a context another one is refused, which does the first one no harm."""
     encryptor: Any = content_key(AES_CBC).encryptor()
     encryptor._cipher = cipher = SlowCipher()
     results: list[bytes] = []
@@ -474,36 +477,36 @@ def in_child(call: Callable[[], object]) -> str:
 
 
 @pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
-def test_co_04_filter_refuses_use_in_a_forked_process(suite: AlgorithmSuite) -> None:
+def test_co_04_filter_refuses_use_in_a_forked_process(suite: Suite) -> None:
     """CO-04: parent and child would go on with the same keystream, so the child is refused and the parent is not."""
-    for filter in filters(suite):
-        filter.update(b"before the fork")
-        assert in_child(lambda f=filter: f.update(b"x")) == "CipherStateError"  # type: ignore[misc]
-        assert in_child(filter.finalize) == "CipherStateError"
-        filter.update(b"after the fork")
+    for context in contexts(suite):
+        context.update(b"before the fork")
+        assert in_child(lambda f=context: f.update(b"x")) == "CipherStateError"  # type: ignore[misc]
+        assert in_child(context.finalize) == "CipherStateError"
+        context.update(b"after the fork")
 
 
-@pytest.mark.parametrize("filter", every_filter())
+@pytest.mark.parametrize("context", every_context())
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
-def test_lk_07_filter_refuses_to_be_copied(filter: CipherContext, duplicate: Callable[[object], object]) -> None:
+def test_lk_07_filter_refuses_to_be_copied(context: CipherContext, duplicate: Callable[[object], object]) -> None:
     """LK-07: neither copies nor pickles of a cipher's state can be made: they would share or carry away a key."""
     with pytest.raises(TypeError, match="can't be pickled or copied"):
-        duplicate(filter)
+        duplicate(context)
 
 
 @suites
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
-def test_lk_07_content_key_refuses_to_be_copied(suite: AlgorithmSuite, duplicate: Callable[[object], object]) -> None:
+def test_lk_07_content_key_refuses_to_be_copied(suite: Suite, duplicate: Callable[[object], object]) -> None:
     """LK-07: a content key stays where it was made."""
     with pytest.raises(TypeError, match="can't be pickled or copied"):
         duplicate(content_key(suite))
 
 
 @suites
-def test_lk_04_content_key_shows_no_secret(suite: AlgorithmSuite) -> None:
-    """LK-04: neither repr nor str of a content key or of a filter shows the key."""
+def test_lk_04_content_key_shows_no_secret(suite: Suite) -> None:
+    """LK-04: neither repr nor str of a content key or of a context shows the key."""
     key = content_key(suite)
-    shown = f"{key!r} {key!s} {[repr(filter) for filter in filters(suite)]}"
+    shown = f"{key!r} {key!s} {[repr(context) for context in contexts(suite)]}"
     assert repr(KEY)[2:-1] not in shown
     assert KEY.hex() not in shown
     assert suite.name in shown

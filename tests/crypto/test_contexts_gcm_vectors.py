@@ -10,8 +10,8 @@ import pytest
 from support.encoder import V2_AES, Encoder, to_base64
 from support.known_answers import cavp, pyca_text, wycheproof
 
-from s3_encryption._crypto.contexts import CipherContext, ContentKey
-from s3_encryption._crypto.suites import AES_CBC, AES_CTR, AES_GCM
+from s3_encryption._crypto.content import AES_CBC, AES_CTR, AES_GCM, ContentKey
+from s3_encryption._crypto.contexts import CipherContext
 from s3_encryption._crypto.wrap_gcm import MAX_BLOCKS, ShortGcm
 from s3_encryption._envelope.formats import parse
 from s3_encryption.exceptions import DecryptionError, InvalidEnvelopeError
@@ -70,14 +70,14 @@ def test_gcm_files_hold_the_expected_numbers() -> None:
     assert all(refused[name] > 80 for name in ("wycheproof", "gcmDecrypt128", "gcmDecrypt192", "gcmDecrypt256"))
 
 
-def in_random_pieces(filter: CipherContext, data: bytes, chance: random.Random) -> bytes:
-    """Return what a filter makes of data in pieces of random lengths."""
+def in_random_pieces(context: CipherContext, data: bytes, chance: random.Random) -> bytes:
+    """Return what a context makes of data in pieces of random lengths."""
     output = []
     while data:
         length = chance.randint(1, 40)
-        output.append(filter.update(data[:length]))
+        output.append(context.update(data[:length]))
         data = data[length:]
-    return b"".join([*output, filter.finalize()])
+    return b"".join([*output, context.finalize()])
 
 
 @gcm_files

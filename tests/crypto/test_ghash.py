@@ -16,9 +16,8 @@ from support import reference
 from support.known_answers import cavp, pyca_text, wycheproof
 from support.properties import reproducible
 
-from s3_encryption._crypto.contexts import ContentKey
+from s3_encryption._crypto.content import AES_GCM, AES_GCM_COMMITTING, ContentKey, Suite
 from s3_encryption._crypto.ghash import FIELD, Ghash, HashedSegment, SegmentHash
-from s3_encryption._crypto.suites import AES_GCM, AES_GCM_COMMITTING, AlgorithmSuite
 
 SUITES = (AES_GCM, AES_GCM_COMMITTING)
 suites = pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
@@ -26,7 +25,7 @@ suites = pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
 DATA = random.Random("ghash").randbytes(3 * 2**20)
 
 
-def content_key(suite: AlgorithmSuite, seed: int = 0) -> ContentKey:
+def content_key(suite: Suite, seed: int = 0) -> ContentKey:
     """Return a content key with the IV that the suite demands, or any other."""
     chance = random.Random(seed)
     return ContentKey(suite, chance.randbytes(32), suite.fixed_iv or chance.randbytes(12))
@@ -136,9 +135,7 @@ def test_tag_is_the_published_one(cases: list[Case], cuts: int) -> None:
     cuts=st.lists(st.floats(0, 1), max_size=12),
     seed=st.integers(0, 2**32),
 )
-def test_tag_of_any_partition_is_that_of_mode_gcm(
-    suite: AlgorithmSuite, length: int, cuts: list[float], seed: int
-) -> None:
+def test_tag_of_any_partition_is_that_of_mode_gcm(suite: Suite, length: int, cuts: list[float], seed: int) -> None:
     """Segments at any offsets, empty ones too, hashed and combined in any order, give the tag of one-shot AES-GCM."""
     key = content_key(suite, seed)
     ciphertext, tag = sealed(key, DATA[:length])
@@ -147,7 +144,7 @@ def test_tag_of_any_partition_is_that_of_mode_gcm(
 
 @suites
 @pytest.mark.parametrize("length", [0, 1, 15, 16, 17, 31, 32, 33, 48])
-def test_tag_of_single_bytes_is_that_of_mode_gcm(suite: AlgorithmSuite, length: int) -> None:
+def test_tag_of_single_bytes_is_that_of_mode_gcm(suite: Suite, length: int) -> None:
     """Every byte may be a segment of its own: many segments then share one block."""
     key = content_key(suite)
     ciphertext, tag = sealed(key, DATA[:length])
@@ -155,7 +152,7 @@ def test_tag_of_single_bytes_is_that_of_mode_gcm(suite: AlgorithmSuite, length: 
 
 
 @suites
-def test_tag_of_nothing_needs_no_segment(suite: AlgorithmSuite) -> None:
+def test_tag_of_nothing_needs_no_segment(suite: Suite) -> None:
     """An empty object has a tag, whether or not an empty segment is given for it."""
     key = content_key(suite)
     _, tag = sealed(key, b"")
@@ -164,7 +161,7 @@ def test_tag_of_nothing_needs_no_segment(suite: AlgorithmSuite) -> None:
 
 
 @suites
-def test_tag_of_large_segments_is_that_of_mode_gcm(suite: AlgorithmSuite) -> None:
+def test_tag_of_large_segments_is_that_of_mode_gcm(suite: Suite) -> None:
     """Segments of several hundred KiB at odd offsets give the same tag as small ones."""
     key = content_key(suite)
     ciphertext, tag = sealed(key, DATA)
@@ -172,7 +169,7 @@ def test_tag_of_large_segments_is_that_of_mode_gcm(suite: AlgorithmSuite) -> Non
 
 
 @suites
-def test_segments_may_be_hashed_by_many_threads(suite: AlgorithmSuite) -> None:
+def test_segments_may_be_hashed_by_many_threads(suite: Suite) -> None:
     """Segments share nothing, so threads need no order among each other."""
     key = content_key(suite)
     ciphertext, tag = sealed(key, DATA)
@@ -187,7 +184,7 @@ def test_segments_may_be_hashed_by_many_threads(suite: AlgorithmSuite) -> None:
 
 @suites
 @pytest.mark.parametrize("buffer", [bytes, bytearray, memoryview])
-def test_segment_takes_any_buffer(suite: AlgorithmSuite, buffer: type) -> None:
+def test_segment_takes_any_buffer(suite: Suite, buffer: type) -> None:
     """Bytes, a bytearray and a memoryview hash alike."""
     key = content_key(suite)
     ciphertext, tag = sealed(key, DATA[:1000])
@@ -197,7 +194,7 @@ def test_segment_takes_any_buffer(suite: AlgorithmSuite, buffer: type) -> None:
 
 
 @suites
-def test_changed_segment_changes_the_tag(suite: AlgorithmSuite) -> None:
+def test_changed_segment_changes_the_tag(suite: Suite) -> None:
     """A flipped bit in any segment, a segment left out or at another offset gives another tag."""
     key = content_key(suite)
     ciphertext, tag = sealed(key, DATA[:100])

@@ -13,9 +13,9 @@ from support import reference
 from support.content_keys import content_key
 from support.properties import reproducible
 
+from s3_encryption._crypto.content import AES_GCM, AES_GCM_COMMITTING, Suite
 from s3_encryption._crypto.ghash import Ghash
 from s3_encryption._crypto.keystream import KeystreamSegment
-from s3_encryption._crypto.suites import AES_GCM, AES_GCM_COMMITTING, AlgorithmSuite
 from s3_encryption.exceptions import BodyChangedError
 
 AES_BLOCK_BYTES = 64 * 1024
@@ -23,17 +23,17 @@ DATA = random.Random("segments").randbytes(4 * AES_BLOCK_BYTES + 77)
 suites = pytest.mark.parametrize("suite", [AES_GCM, AES_GCM_COMMITTING], ids=lambda suite: suite.name)
 
 
-def whole(suite: AlgorithmSuite = AES_GCM, length: int | None = None) -> KeystreamSegment:
+def whole(suite: Suite = AES_GCM, length: int | None = None) -> KeystreamSegment:
     """Return the segment that is a whole object."""
     return KeystreamSegment(Ghash(content_key(suite)), length=length, is_whole=True)
 
 
 def passed(segment: KeystreamSegment, plaintext: bytes) -> Iterator[bytes]:
     """Yield what one pass of a segment makes of a plaintext, given in blocks."""
-    filter = segment.new_context()
+    context = segment.new_context()
     for start in range(0, len(plaintext), AES_BLOCK_BYTES):
-        yield filter.update(plaintext[start : start + AES_BLOCK_BYTES])
-    yield filter.finalize()
+        yield context.update(plaintext[start : start + AES_BLOCK_BYTES])
+    yield context.finalize()
 
 
 def encrypted(segment: KeystreamSegment, plaintext: bytes) -> bytes:
@@ -52,7 +52,7 @@ def changed_at(position: int) -> bytes:
 @pytest.mark.parametrize(
     "length", [0, 1, 15, 16, 17, AES_BLOCK_BYTES - 1, AES_BLOCK_BYTES, AES_BLOCK_BYTES + 1, len(DATA)]
 )
-def test_whole_object_is_what_one_encryption_makes(suite: AlgorithmSuite, length: int) -> None:
+def test_whole_object_is_what_one_encryption_makes(suite: Suite, length: int) -> None:
     """Each pass gives ciphertext and tag of AES-GCM, and as many bytes as it announced."""
     key, segment = content_key(suite), whole(suite)
     expected = reference.gcm_encrypt(key.key, key.iv, DATA[:length], suite.aad)
@@ -64,7 +64,7 @@ def test_whole_object_is_what_one_encryption_makes(suite: AlgorithmSuite, length
 @suites
 @settings(reproducible, max_examples=60)
 @given(cuts=st.lists(st.integers(0, len(DATA)), max_size=4), seed=st.integers(0, 2**32))
-def test_segments_in_any_order_make_one_object(suite: AlgorithmSuite, cuts: list[int], seed: int) -> None:
+def test_segments_in_any_order_make_one_object(suite: Suite, cuts: list[int], seed: int) -> None:
     """Segments at any offsets, encrypted in any order, give ciphertext and tag of one encryption."""
     key = content_key(suite)
     ghash = Ghash(key)
@@ -79,7 +79,7 @@ def test_segments_in_any_order_make_one_object(suite: AlgorithmSuite, cuts: list
 
 @pytest.mark.parametrize("position", [0, 1, 15, 16, 1000, AES_BLOCK_BYTES - 1, AES_BLOCK_BYTES, len(DATA) - 1])
 def test_every_flipped_bit_is_refused_before_its_block_is_let_out(position: int) -> None:
-    """The filter raises at the changed block, and not later; what it lets out before is what went out before."""
+    """The context raises at the changed block, and not later; what it lets out before is what went out before."""
     segment = whole()
     sent = encrypted(segment, DATA)
     blocks = passed(segment, changed_at(position))
@@ -123,9 +123,9 @@ def test_what_was_never_encrypted_may_still_be_anything() -> None:
 def test_kv_07_what_was_encrypted_in_a_pass_that_was_cut_off_is_settled(position: int) -> None:
     """KV-07: a block that may have gone out is not let out again with other content, though the pass never ended."""
     segment = whole()
-    filter = segment.new_context()
+    context = segment.new_context()
     for start in (0, AES_BLOCK_BYTES):
-        filter.update(DATA[start : start + AES_BLOCK_BYTES])
+        context.update(DATA[start : start + AES_BLOCK_BYTES])
     with pytest.raises(BodyChangedError):
         encrypted(segment, changed_at(position))
     assert encrypted(segment, DATA) == encrypted(whole(), DATA)

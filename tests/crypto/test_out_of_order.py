@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from support.content_keys import body_of, content_key
 from support.properties import reproducible
 
+from s3_encryption._crypto.content import AES_GCM, AES_GCM_COMMITTING, Suite
 from s3_encryption._crypto.contexts import Buffer
 from s3_encryption._crypto.out_of_order import OutOfOrderDecryptor
-from s3_encryption._crypto.suites import AES_GCM, AES_GCM_COMMITTING, AlgorithmSuite
 from s3_encryption.exceptions import DecryptionError
 
 SUITES = (AES_GCM, AES_GCM_COMMITTING)
@@ -86,7 +86,7 @@ def pieces_of_part(body: bytes, start: int, part_bytes: int, size: int) -> Itera
 
 
 @suites
-def test_every_byte_is_written_once_if_nothing_comes_again(suite: AlgorithmSuite) -> None:
+def test_every_byte_is_written_once_if_nothing_comes_again(suite: Suite) -> None:
     """Nothing is decrypted twice, and the tag is not taken for content."""
     body, collected = body_of(DATA, suite), Collected(len(DATA))
     parts = OutOfOrderDecryptor(content_key(suite), len(body), PART_BYTES, collected)

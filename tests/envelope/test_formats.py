@@ -26,7 +26,7 @@ from support.encoder import (
     to_base64,
 )
 
-from s3_encryption._crypto.suites import AES_CBC, AES_CTR, AES_GCM, AES_GCM_COMMITTING
+from s3_encryption._crypto.content import AES_CBC, AES_CTR, AES_GCM, AES_GCM_COMMITTING
 from s3_encryption._envelope.encoding import decode_header_text, print_json
 from s3_encryption._envelope.formats import (
     FORMATS,

@@ -18,8 +18,7 @@ from support.sealers import sealer_with
 from support.vectors import PEER_VECTORS, VECTORS, Vector
 
 from s3_encryption._body.ranges import content_range, parse_content_range, parse_range
-from s3_encryption._crypto.contexts import ContentKey
-from s3_encryption._crypto.suites import AES_CBC, CONTENT_ALGORITHMS
+from s3_encryption._crypto.content import AES_CBC, CONTENT_ALGORITHMS, ContentKey
 from s3_encryption._envelope.encoding import decode_header_text, parse_description, print_json
 from s3_encryption._envelope.formats import RESERVED_FIELDS, Envelope, emit, envelope_fields, merge, parse, split
 from s3_encryption._keys.keyrings import AesKeyring

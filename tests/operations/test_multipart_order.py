@@ -19,7 +19,8 @@ from support.worlds import StrictWorld
 
 from s3_encryption import BodyChangedError, CipherStateError, ConfigurationError, UnsupportedOperationError
 from s3_encryption._body.plaintext import IO_BLOCK_BYTES
-from s3_encryption._crypto.suites import GCM_MAX_PLAINTEXT_BYTES, CommitmentPolicy
+from s3_encryption._crypto.content import CommitmentPolicy
+from s3_encryption._crypto.contexts import GCM_MAX_PLAINTEXT_BYTES
 from s3_encryption._operations import multipart
 from s3_encryption._operations import upload as upload_module
 

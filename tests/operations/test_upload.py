@@ -9,8 +9,7 @@ import pytest
 from support.vectors import AES_KEYS
 
 from s3_encryption import BodyChangedError, UnsupportedOperationError
-from s3_encryption._crypto.contexts import ContentKey
-from s3_encryption._crypto.suites import AES_GCM
+from s3_encryption._crypto.content import AES_GCM, ContentKey
 from s3_encryption._operations.upload import (
     PART_TRANSITIONS,
     UPLOAD_TRANSITIONS,

@@ -27,7 +27,7 @@ from support.vectors import AES_KEYS
 from s3_encryption import CommitmentPolicy, S3EncryptionClient
 from s3_encryption._body.request import EncryptingReader
 from s3_encryption._body.response import DecryptingStream
-from s3_encryption._crypto.contexts import ContentKey
+from s3_encryption._crypto.content import ContentKey
 from s3_encryption._operations.upload import Upload
 
 from .ledger import MAX_BYTES

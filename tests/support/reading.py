@@ -46,6 +46,6 @@ def pieces(data: bytes, step: int) -> Iterator[bytes]:
     return (data[i : i + step] for i in range(0, len(data), step))
 
 
-def in_pieces(filter: CipherContext, data: bytes, step: int) -> bytes:
-    """Return what a filter makes of data that arrives piece by piece."""
-    return b"".join([*map(filter.update, pieces(data, step)), filter.finalize()])
+def in_pieces(context: CipherContext, data: bytes, step: int) -> bytes:
+    """Return what a context makes of data that arrives piece by piece."""
+    return b"".join([*map(context.update, pieces(data, step)), context.finalize()])

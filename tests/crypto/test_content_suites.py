@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from s3_encryption._crypto.suites import (
+from s3_encryption._crypto.content import (
     AES_CBC,
     AES_CBC_PKCS7,
     AES_CTR,
     AES_GCM,
     AES_GCM_COMMITTING,
+    CBC,
     CONTENT_ALGORITHMS,
-    AlgorithmSuite,
+    GCM,
     CommitmentPolicy,
+    Suite,
 )
 from s3_encryption.exceptions import DecryptionError, PolicyError
 
@@ -30,29 +32,29 @@ ALL = (*CONTENT_ALGORITHMS.values(), AES_GCM_COMMITTING)
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_body_has_the_length_of_its_format(suite: AlgorithmSuite, lengths: dict[int, int]) -> None:
+def test_body_has_the_length_of_its_format(suite: Suite, lengths: dict[int, int]) -> None:
     """GCM adds a tag, CBC one to sixteen bytes of padding, CTR nothing; the padding hides the plaintext's length."""
     for plaintext_length, body_length in lengths.items():
         assert suite.ciphertext_length(plaintext_length) == body_length
-        assert suite.plaintext_length(body_length) == (None if suite.mode == "CBC" else plaintext_length)
+        assert suite.plaintext_length(body_length) == (None if suite.mode is CBC else plaintext_length)
 
 
 @pytest.mark.parametrize("length", [0, 1, 15])
 @pytest.mark.parametrize("suite", [AES_GCM, AES_GCM_COMMITTING], ids=lambda suite: suite.name)
-def test_body_shorter_than_a_tag_is_refused(suite: AlgorithmSuite, length: int) -> None:
+def test_body_shorter_than_a_tag_is_refused(suite: Suite, length: int) -> None:
     """CT-05: no plaintext has a negative length."""
     with pytest.raises(DecryptionError):
         suite.plaintext_length(length)
 
 
 @pytest.mark.parametrize("suite", ALL, ids=lambda suite: suite.name)
-def test_only_gcm_is_authenticated(suite: AlgorithmSuite) -> None:
+def test_only_gcm_is_authenticated(suite: Suite) -> None:
     """What the legacy switch is about: CBC and CTR notice no change."""
-    assert suite.authenticated == (suite.mode == "GCM")
+    assert suite.authenticated == (suite.mode is GCM)
 
 
 @pytest.mark.parametrize("suite", ALL, ids=lambda suite: suite.name)
-def test_policy_takes_suites(suite: AlgorithmSuite) -> None:
+def test_policy_takes_suites(suite: Suite) -> None:
     """KC-11: only the strictest policy looks at the suite of what is read, and takes one."""
     CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT.check_decrypt(suite)
     CommitmentPolicy.REQUIRE_ENCRYPT_ALLOW_DECRYPT.check_decrypt(suite)

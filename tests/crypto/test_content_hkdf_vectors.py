@@ -11,7 +11,7 @@ from support import reference
 from support.known_answers import wycheproof
 from support.vectors import salamander
 
-from s3_encryption._crypto.contexts import _hkdf_expand, derive_committing_key
+from s3_encryption._crypto.content import _hkdf_expand, derive_committing_key
 
 
 def test_kv_04_hkdf_agrees_with_wycheproof() -> None:
