@@ -5,7 +5,10 @@ from __future__ import annotations
 from . import _conflicts as _conflicts
 from ._compat.aws import AlgorithmSuite, InstructionFileConfig, S3EncryptionClientConfig
 from ._crypto.content import CommitmentPolicy
-from ._keys.keyrings import AesKeyring, DataKey, Keyring, KmsKeyring, MultiKeyring, RsaKeyring, WrappedDataKey
+from ._keys.keyring import DataKey, Keyring, WrappedDataKey
+from ._keys.kms import KmsKeyring
+from ._keys.multi import MultiKeyring
+from ._keys.raw import AesKeyring, RsaKeyring
 from ._version import __version__
 from .client import S3EncryptionClient
 from .exceptions import (

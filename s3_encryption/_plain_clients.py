@@ -9,7 +9,9 @@ import boto3
 from botocore.config import Config
 
 from ._botocore import session_of
-from ._keys.keyrings import AesKeyring, Keyring, KmsKeyring, RsaKeyring
+from ._keys.keyring import Keyring
+from ._keys.kms import KmsKeyring
+from ._keys.raw import AesKeyring, RsaKeyring
 from .exceptions import ConfigurationTypeError
 
 # The boto3.client options that say who calls and how the network is reached; endpoint_url is S3's own.

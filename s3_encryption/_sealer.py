@@ -17,7 +17,6 @@ from ._crypto.content import (
     AES_CBC,
     AES_GCM,
     AES_GCM_COMMITTING,
-    DATA_KEY_BYTES,
     MESSAGE_ID_BYTES,
     WRITABLE_CONTENT_ALGORITHMS,
     ContentKey,
@@ -25,7 +24,7 @@ from ._crypto.content import (
     derive_committing_key,
 )
 from ._envelope.formats import V1, V2, V3, Envelope, Format, optional_fields_for
-from ._keys.keyrings import (
+from ._keys.keyring import (
     KMS_KEY_ID_CONTEXT_KEY,
     RESERVED_CONTEXT_KEY,
     DataKey,
@@ -50,7 +49,7 @@ from .exceptions import (
 
 # KMS takes an encryption context of at most 8 KiB.
 _MAX_CONTEXT_BYTES = 8 * 1024
-_LEGACY_DATA_KEY_BYTES = (16, 24, DATA_KEY_BYTES)
+_LEGACY_DATA_KEY_BYTES = (16, 24, 32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +193,7 @@ class ObjectSealer:
 
     def _content_key(self, envelope: Envelope, data_key: bytes) -> ContentKey | DecryptionError:
         shorter_allowed = self.settings.enable_legacy_wrapping_algorithms and not envelope.suite.committing
-        if len(data_key) not in (_LEGACY_DATA_KEY_BYTES if shorter_allowed else (DATA_KEY_BYTES,)):
+        if len(data_key) not in (_LEGACY_DATA_KEY_BYTES if shorter_allowed else (envelope.suite.key_bytes,)):
             return DecryptionError()
         if not envelope.suite.committing:
             return ContentKey(envelope.suite, data_key, envelope.iv)
@@ -231,8 +230,8 @@ def _check_reserved(context: Mapping[str, str]) -> None:
 
 def _check_new_data_key(data_key: DataKey, suite: Suite) -> None:
     """Refuse what a keyring must not return; a keyring of the user's own may be wrong."""
-    if len(data_key.plaintext) != DATA_KEY_BYTES or not data_key.wrapped.encrypted_data_key:
-        raise S3EncryptionClientError(f"The keyring did not return a data key of {DATA_KEY_BYTES} bytes.")
+    if len(data_key.plaintext) != suite.key_bytes or not data_key.wrapped.encrypted_data_key:
+        raise S3EncryptionClientError(f"The keyring did not return a data key of {suite.key_bytes} bytes.")
     if data_key.wrapped.content_algorithm != suite.name:
         raise S3EncryptionClientError("The keyring bound the data key to another content algorithm.")
     try:

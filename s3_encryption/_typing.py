@@ -27,7 +27,7 @@ from mypy_boto3_s3.type_defs import (
 from typing_extensions import TypedDict, Unpack
 
 from ._crypto.content import CommitmentPolicy
-from ._keys.keyrings import Keyring
+from ._keys.keyring import Keyring
 
 
 class Options(TypedDict, total=False):

@@ -34,15 +34,10 @@ from support.sealers import sealer_with
 from s3_encryption._checks import check_switch
 from s3_encryption._crypto.content import AES_CBC, AES_GCM, AES_GCM_COMMITTING, CommitmentPolicy
 from s3_encryption._envelope.formats import FORMATS, V1, V2, V3, emit, parse
-from s3_encryption._keys.keyrings import (
-    AesKeyring,
-    DataKey,
-    Keyring,
-    KmsKeyring,
-    MultiKeyring,
-    RsaKeyring,
-    WrappedDataKey,
-)
+from s3_encryption._keys.keyring import DataKey, Keyring, WrappedDataKey
+from s3_encryption._keys.kms import KmsKeyring
+from s3_encryption._keys.multi import MultiKeyring
+from s3_encryption._keys.raw import AesKeyring, RsaKeyring
 from s3_encryption._keys.wrap_algorithms import WRAP_ALGORITHMS
 from s3_encryption._settings import Settings
 from s3_encryption.exceptions import (

@@ -16,6 +16,7 @@ from support.encoder import AES_KEY, GCM_KINDS, RSA_KEY, Encoder, Kind, to_base6
 from support.fake_kms import KMS_KEY_ARN, FakeKms, FakeKmsError
 from support.reading import finish_at_once, read
 from support.sealers import sealer_with
+from support.wraps import wrap_data_key
 
 from s3_encryption._crypto.content import (
     AES_CBC,
@@ -40,8 +41,10 @@ from s3_encryption._envelope.formats import (
     parse,
     split,
 )
-from s3_encryption._keys.keyrings import KmsKeyring, WrappedDataKey
-from s3_encryption._keys.wrap_algorithms import WRAP_ALGORITHMS, load_aes_key, unwrap_data_key, wrap_data_key
+from s3_encryption._keys.aes_wraps import load_aes_key
+from s3_encryption._keys.keyring import WrappedDataKey
+from s3_encryption._keys.kms import KmsKeyring
+from s3_encryption._keys.wrap_algorithms import WRAP_ALGORITHMS, unwrap_data_key
 from s3_encryption.exceptions import (
     DecryptionError,
     NotEncryptedError,

@@ -13,7 +13,7 @@ from support.vectors import AES_KEYS
 
 from s3_encryption import CommitmentPolicy, ConfigurationError, S3EncryptionClient
 from s3_encryption._compat.aws import InstructionFileConfig, S3EncryptionClientConfig
-from s3_encryption._keys.keyrings import AesKeyring
+from s3_encryption._keys.raw import AesKeyring
 from s3_encryption._settings import KEY_OPTIONS, OPTIONS, Settings, check_one_key
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -17,8 +17,8 @@ from boto3.s3.transfer import TransferConfig
 
 from .._checks import check_switch
 from .._crypto.content import CommitmentPolicy
-from .._keys import keyrings
-from .._keys.keyrings import Keyring
+from .._keys.keyring import Keyring
+from .._keys.kms import KmsKeyring
 from ..exceptions import ConfigurationError, ConfigurationTypeError, quoted
 
 _BOTO3_NAMES = frozenset({"Filename", "Fileobj", "Bucket", "Key", "ExtraArgs", "Callback", "Config"})
@@ -32,7 +32,7 @@ class AlgorithmSuite(enum.Enum):
     ALG_AES_256_GCM_HKDF_SHA512_COMMIT_KEY = "AES/GCM/HKDF/CommitKey"
 
 
-class KmsKeyring(keyrings.KmsKeyring):
+class AwsKmsKeyring(KmsKeyring):
     """A KmsKeyring that says whether data keys of the older ``kms`` wrap are read."""
 
     def __init__(self, kms_client: Any, kms_key_id: str, enable_legacy_wrapping_algorithms: bool = False) -> None:

@@ -165,6 +165,12 @@ AES_CTR =            Suite("AES/CTR/NoPadding",    CTR, _KEY, iv_bytes=16, tag_b
 CONTENT_ALGORITHMS = {suite.name: suite for suite in (AES_GCM, AES_CBC, AES_CBC_PKCS7, AES_CTR)}
 # Those that can be asked for by name; key commitment is a matter of the policy.
 WRITABLE_CONTENT_ALGORITHMS = {suite.name: suite for suite in (AES_GCM, AES_CBC)}
+_KEY_BYTES = {suite.name: suite.key_bytes for suite in (*CONTENT_ALGORITHMS.values(), AES_GCM_COMMITTING)}
+
+
+def data_key_bytes(content_algorithm: str) -> int:
+    """Return the length in bytes of data keys for a content algorithm."""
+    return _KEY_BYTES.get(content_algorithm, DATA_KEY_BYTES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from .._crypto.content import (
     MESSAGE_ID_BYTES,
     Suite,
 )
-from .._keys.keyrings import WrappedDataKey
+from .._keys.keyring import WrappedDataKey
 from .._keys.wrap_algorithms import AES_ECB, AES_KEY_WRAP, KMS_CONTEXT, RSA_PKCS1, WRAP_ALGORITHMS
 from ..exceptions import ConfigurationError, InvalidEnvelopeError, NotEncryptedError, quoted
 from .encoding import (

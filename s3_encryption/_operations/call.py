@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from botocore.exceptions import ClientError
 
-from .._keys.keyrings import Keyring
+from .._keys.keyring import Keyring
 from .._sealer import ObjectSealer
 from .._settings import Settings
 from .upload import OpenUploads

@@ -1,5 +1,5 @@
 """Import paths of AWS's own Python client."""
 
-from .._compat.aws import KmsKeyring
+from .._compat.aws import AwsKmsKeyring as KmsKeyring
 
 __all__ = ["KmsKeyring"]

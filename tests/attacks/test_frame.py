@@ -10,7 +10,7 @@ import pytest
 from support.encoder import AES_KEY, V2_AES
 
 from s3_encryption._envelope.formats import Envelope
-from s3_encryption._keys.keyrings import AesKeyring
+from s3_encryption._keys.raw import AesKeyring
 from s3_encryption.exceptions import S3EncryptionClientError
 
 from .bucket import Bucket

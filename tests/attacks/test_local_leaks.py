@@ -19,7 +19,7 @@ from support.worlds import StrictWorld
 
 from s3_encryption import S3EncryptionClient
 from s3_encryption._crypto.content import ContentKey
-from s3_encryption._keys.keyrings import DataKey
+from s3_encryption._keys.keyring import DataKey
 from s3_encryption.exceptions import DecryptionError
 
 from .bucket import Bucket, spoilt_objects

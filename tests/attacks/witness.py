@@ -22,7 +22,7 @@ from s3_encryption import _sealer as sealer
 from s3_encryption import client
 from s3_encryption._crypto.content import ContentKey
 from s3_encryption._envelope import formats as envelope
-from s3_encryption._keys import keyrings
+from s3_encryption._keys import keyring, kms, multi, raw
 from s3_encryption.exceptions import S3EncryptionClientError
 
 # 61 bytes: not a whole number of blocks. Plaintext of attacks is this, or has it at the places that matter.
@@ -50,12 +50,12 @@ _SHOWN_CLASSES = (
     sealer.ObjectSealer,
     sealer.SealedObject,
     envelope.Envelope,
-    keyrings.WrappedDataKey,
-    keyrings.DataKey,
-    keyrings.AesKeyring,
-    keyrings.RsaKeyring,
-    keyrings.KmsKeyring,
-    keyrings.MultiKeyring,
+    keyring.WrappedDataKey,
+    keyring.DataKey,
+    raw.AesKeyring,
+    raw.RsaKeyring,
+    kms.KmsKeyring,
+    multi.MultiKeyring,
     ContentKey,
 )
 # Left out: the names of events and of their handlers, ten for each call, with nothing of what is passed to them.
@@ -135,7 +135,7 @@ class Witness(logging.Handler):
             self.note(repr(vars(thing)))
         elif isinstance(thing, ContentKey):
             self.keys.add(thing.key)
-        elif isinstance(thing, keyrings.DataKey):
+        elif isinstance(thing, keyring.DataKey):
             self.keys.add(thing.plaintext)
 
     def _watch_errors(self) -> None:

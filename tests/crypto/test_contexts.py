@@ -415,7 +415,7 @@ class InterruptedCipher:
 
 
 def test_context_is_unusable_after_an_interrupt() -> None:
-    """CO-08: a context that was interrupted at work has lost output, so it must not go on as if nothing had happened."""
+    """CO-08: a context that was interrupted at work has lost output: it must not go on as if nothing had happened."""
     encryptor: Any = content_key(AES_GCM).encryptor()
     encryptor._cipher = InterruptedCipher(encryptor._cipher)
     with pytest.raises(Interrupted):

@@ -43,7 +43,7 @@ from s3_encryption._envelope.formats import (
     split,
     without_envelope,
 )
-from s3_encryption._keys.keyrings import WrappedDataKey
+from s3_encryption._keys.keyring import WrappedDataKey
 from s3_encryption.exceptions import ConfigurationError, InvalidEnvelopeError, NotEncryptedError
 
 LENGTH = "x-amz-unencrypted-content-length"

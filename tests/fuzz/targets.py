@@ -21,8 +21,9 @@ from s3_encryption._body.ranges import content_range, parse_content_range, parse
 from s3_encryption._crypto.content import AES_CBC, CONTENT_ALGORITHMS, ContentKey
 from s3_encryption._envelope.encoding import decode_header_text, parse_description, print_json
 from s3_encryption._envelope.formats import RESERVED_FIELDS, Envelope, emit, envelope_fields, merge, parse, split
-from s3_encryption._keys.keyrings import AesKeyring
-from s3_encryption._keys.wrap_algorithms import WRAP_ALGORITHMS, load_aes_key, unwrap_data_key
+from s3_encryption._keys.aes_wraps import load_aes_key
+from s3_encryption._keys.raw import AesKeyring
+from s3_encryption._keys.wrap_algorithms import WRAP_ALGORITHMS, unwrap_data_key
 from s3_encryption.exceptions import (
     DecryptionError,
     InvalidEnvelopeError,

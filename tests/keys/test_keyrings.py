@@ -18,16 +18,10 @@ from support.known_answers import wycheproof
 from support.reading import read
 from support.sealers import sealer_with
 
-from s3_encryption._keys.keyrings import (
-    AesKeyring,
-    DataKey,
-    Keyring,
-    KmsKeyring,
-    MultiKeyring,
-    RsaKeyring,
-    WrappedDataKey,
-    check_keyring,
-)
+from s3_encryption._keys.keyring import DataKey, Keyring, WrappedDataKey, check_keyring
+from s3_encryption._keys.kms import KmsKeyring
+from s3_encryption._keys.multi import MultiKeyring
+from s3_encryption._keys.raw import AesKeyring, RsaKeyring
 from s3_encryption._keys.wrap_algorithms import WRAP_ALGORITHMS, names_for
 from s3_encryption.exceptions import (
     ConfigurationError,

@@ -7,8 +7,10 @@ from Crypto.Cipher import AES
 from support import reference
 from support.encoder import AES_KEY, COMMITTING, GCM
 from support.known_answers import cavp, pyca_text, wycheproof
+from support.wraps import wrap_data_key
 
-from s3_encryption._keys.wrap_algorithms import load_aes_key, unwrap_data_key, wrap_data_key
+from s3_encryption._keys.aes_wraps import load_aes_key
+from s3_encryption._keys.wrap_algorithms import unwrap_data_key
 from s3_encryption.exceptions import DecryptionError
 
 DATA_KEY = bytes(range(100, 132))

@@ -16,8 +16,9 @@ from Crypto.PublicKey.RSA import RsaKey
 from support import reference
 from support.encoder import COMMITTING, GCM, RSA_KEY
 from support.known_answers import cavp, pyca_text, pycryptodome_text, wycheproof
+from support.wraps import wrap_data_key
 
-from s3_encryption._keys.wrap_algorithms import unwrap_data_key, wrap_data_key
+from s3_encryption._keys.wrap_algorithms import unwrap_data_key
 from s3_encryption.exceptions import DecryptionError
 
 OAEP_SHA1 = "RSA-OAEP-SHA1"

@@ -18,7 +18,7 @@ from support.vectors import KMS_RECORDS, PEER_VECTORS, VECTORS, Vector
 from support.worlds import KEY, StrictWorld, World, error_of
 
 from s3_encryption import ConfigurationError, S3EncryptionClient, S3EncryptionClientConfig
-from s3_encryption._keys.keyrings import AesKeyring
+from s3_encryption._keys.raw import AesKeyring
 from s3_encryption.exceptions import S3EncryptionClientError, S3EncryptionClientSecurityError
 from s3_encryption.instruction_file_config import InstructionFileConfig
 from s3_encryption.materials import AlgorithmSuite, CommitmentPolicy, DefaultCryptoMaterialsManager

@@ -11,7 +11,9 @@ from typing import Any
 
 from Crypto.Cipher import AES
 
-from s3_encryption._keys.keyrings import AesKeyring, Keyring, KmsKeyring, RsaKeyring
+from s3_encryption._keys.keyring import Keyring
+from s3_encryption._keys.kms import KmsKeyring
+from s3_encryption._keys.raw import AesKeyring, RsaKeyring
 
 from . import reference, vectors
 from .fake_kms import KMS_KEY_ARN, FakeKms

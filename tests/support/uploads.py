@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from s3_encryption import CommitmentPolicy
-from s3_encryption._keys.keyrings import AesKeyring
+from s3_encryption._keys.raw import AesKeyring
 from s3_encryption._operations import multipart
 from s3_encryption._operations.call import Call, Encryption
 from s3_encryption._operations.upload import OpenUploads

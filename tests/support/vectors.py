@@ -12,7 +12,9 @@ from typing import Any
 
 from Crypto.PublicKey import RSA
 
-from s3_encryption._keys.keyrings import AesKeyring, Keyring, KmsKeyring, RsaKeyring
+from s3_encryption._keys.keyring import Keyring
+from s3_encryption._keys.kms import KmsKeyring
+from s3_encryption._keys.raw import AesKeyring, RsaKeyring
 
 VECTORS_DIRECTORY = Path(__file__).resolve().parent.parent / "vectors"
 

@@ -1,0 +1,71 @@
+"""How a data key is wrapped under an AES key: the functions that the table of wrapping algorithms refers to.
+
+Each takes the key, the data key (or what it was wrapped to), and the name of the content algorithm.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from Crypto.Cipher import AES
+from Crypto.Util.Padding import pad, unpad
+
+from .._crypto.contexts import AES_BLOCK_BYTES, GCM_TAG_BYTES
+from .._crypto.wrap_gcm import IV_BYTES, ShortGcm
+from ..exceptions import ConfigurationError, ConfigurationTypeError, DecryptionError
+
+_AES_KEY_BYTES = (16, 24, 32)
+
+
+@dataclass(frozen=True, slots=True)
+class AesKey:
+    """An AES wrapping key of 16, 24 or 32 bytes, and what AES-GCM makes of it once."""
+
+    secret: bytes = field(repr=False)
+    gcm: ShortGcm = field(repr=False)
+
+
+def wrap_aes_gcm(key: AesKey, data_key: bytes, content_algorithm: str) -> bytes:
+    iv = os.urandom(IV_BYTES)
+    return iv + key.gcm.encrypt(iv, data_key, content_algorithm.encode("ascii"))
+
+
+def unwrap_aes_gcm(key: AesKey, encrypted_data_key: bytes, content_algorithm: str) -> bytes:
+    iv, rest = encrypted_data_key[:IV_BYTES], encrypted_data_key[IV_BYTES:]
+    if len(rest) - GCM_TAG_BYTES not in _AES_KEY_BYTES:
+        raise DecryptionError
+    return key.gcm.decrypt(iv, rest[:-GCM_TAG_BYTES], rest[-GCM_TAG_BYTES:], content_algorithm.encode("ascii"))
+
+
+def wrap_aes_kw(key: AesKey, data_key: bytes, content_algorithm: str) -> bytes:
+    return bytes(AES.new(key.secret, AES.MODE_KW).seal(data_key))
+
+
+def unwrap_aes_kw(key: AesKey, encrypted_data_key: bytes, content_algorithm: str) -> bytes:
+    return bytes(AES.new(key.secret, AES.MODE_KW).unseal(encrypted_data_key))
+
+
+def wrap_aes_ecb(key: AesKey, data_key: bytes, content_algorithm: str) -> bytes:
+    return bytes(AES.new(key.secret, AES.MODE_ECB).encrypt(pad(data_key, AES_BLOCK_BYTES)))
+
+
+def unwrap_aes_ecb(key: AesKey, encrypted_data_key: bytes, content_algorithm: str) -> bytes:
+    return bytes(unpad(AES.new(key.secret, AES.MODE_ECB).decrypt(encrypted_data_key), AES_BLOCK_BYTES))
+
+
+def load_aes_key(key: object) -> AesKey:
+    """Return an AES wrapping key from its bytes, after checking type and size (16, 24 or 32 bytes).
+
+    Raises:
+        ConfigurationError: It can't be such a key.
+    """
+    if not isinstance(key, (bytes, bytearray, memoryview)):
+        raise ConfigurationTypeError(
+            f"An AES wrapping key must be bytes, not {type(key).__name__}. Decode hex or base64 text first."
+        )
+    if len(key) not in _AES_KEY_BYTES:
+        raise ConfigurationError(f"An AES wrapping key must have 16, 24 or 32 bytes, not {len(key)}.")
+    if not any(key):
+        raise ConfigurationError("An AES wrapping key of zero bytes only is no secret.")
+    return AesKey(bytes(key), ShortGcm(bytes(key)))
