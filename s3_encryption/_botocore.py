@@ -67,24 +67,16 @@ class ExpectedRequest:
     Args:
         params: The parameters of the request.
         envelope_fields: The names that metadata of the envelope may have.
-        in_chunks: Returns the body to send in place of one that botocore has wrapped to be sent in chunks with a CRC-32
-            behind them; None to send what botocore has made.
     """
 
-    __slots__ = ("_body", "_headers", "_in_chunks", "is_checked")
+    __slots__ = ("_body", "_headers", "is_checked")
 
-    def __init__(
-        self,
-        params: Mapping[str, Any],
-        envelope_fields: frozenset[str],
-        in_chunks: Callable[[Any], Any],
-    ) -> None:
+    def __init__(self, params: Mapping[str, Any], envelope_fields: frozenset[str]) -> None:
         metadata = params.get("Metadata") or {}
         self._headers = {
             f"x-amz-meta-{name}": text for name, text in metadata.items() if name.lower() in envelope_fields
         }
         self._body = params.get("Body")
-        self._in_chunks = in_chunks
         self.is_checked = False
 
     def prepared(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -115,9 +107,10 @@ class ExpectedRequest:
             return {**request, "body": content, "headers": _without("Expect", headers)}
         # Without the name: botocore's own wrapper goes out, which is slower.
         is_wrapped = body is not self._body and getattr(body, "_checksum_name", "") == "x-amz-checksum-crc32"
-        replacement = self._in_chunks(self._body) if is_wrapped else None
-        if replacement is None:
+        in_chunks = getattr(self._body, "in_chunks", None)
+        if not is_wrapped or in_chunks is None:
             return request
+        replacement = in_chunks()
         length = {"Content-Length": str(len(replacement))}
         return {**request, "body": replacement, "headers": {**_without("Transfer-Encoding", headers), **length}}
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 from boto3.s3.transfer import TransferConfig
 from botocore.client import BaseClient
 
-from ._body.aws_chunked import in_chunks
 from ._botocore import ExpectedRequest, NamingObject, validate, watched
 from ._checks import check_suffix
 from ._compat.aws import accepts_aws_config
@@ -152,7 +151,7 @@ class S3EncryptionClient(_Client):
         """Send a request as it is, and let nothing of it be changed on the way."""
         client = self
         if "Body" in params or "Metadata" in params:
-            expected = ExpectedRequest(params, RESERVED_FIELDS, in_chunks)
+            expected = ExpectedRequest(params, RESERVED_FIELDS)
             client = self._view(_expected=expected, **watched(self.__dict__, expected))
         return super(S3EncryptionClient, client)._make_api_call(operation_name, params)
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import ast
 import re
+import statistics
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from support.core_process import run_core
+from support.strict_s3 import StrictS3
+from support.worlds import served_by
 
 PACKAGE = Path(__file__).resolve().parent.parent / "s3_encryption"
 TESTS = Path(__file__).resolve().parent
@@ -45,7 +50,6 @@ MAY_IMPORT_CRYPTO = frozenset(
         "_crypto.content",
         "_crypto.contexts",
         "_crypto.ghash",
-        "_crypto.wrap_gcm",
         "_keys.aes_wraps",
         "_keys.rsa_wraps",
     }
@@ -181,3 +185,86 @@ def test_private_folders_export_nothing(module: str) -> None:
     """A private folder's ``__init__`` says what the room is for; names are imported from where they are defined."""
     (docstring,) = tree_of(module).body
     assert isinstance(docstring, ast.Expr)
+
+
+# --- names and sizes --------------------------------------------------------------------------------------------------
+
+MAX_FILE_LINES = 420
+MAX_FAN_OUT = 12
+MAX_FUNCTION_LINES = 61
+MAX_MEDIAN_FUNCTION_LINES = 6
+MAX_P90_FUNCTION_LINES = 18
+MAX_MODULES_OF_A_SMALL_PUT = 10
+
+
+def defined_names(module: str) -> Iterator[str]:
+    """Yield the names of classes and constants that a module defines at its top level."""
+    for node in tree_of(module).body:
+        if isinstance(node, ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Assign):
+            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            yield node.target.id
+
+
+def function_lengths() -> list[int]:
+    """Return the lengths in lines of all functions of the package, sorted."""
+    nodes = (node for module in MODULES for node in ast.walk(tree_of(module)))
+    functions = (node for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
+    return sorted((node.end_lineno or 0) - node.lineno + 1 for node in functions)
+
+
+def test_no_two_classes_or_constants_have_one_name() -> None:
+    """Whoever searches for a name finds one thing."""
+    places = defaultdict(list)
+    for module in MODULES:
+        for name in set(defined_names(module)) - {"__all__", "_T"}:
+            places[name].append(module)
+    assert {name: modules for name, modules in places.items() if len(modules) > 1} == {}
+
+
+@all_modules
+def test_no_file_is_too_long(module: str) -> None:
+    """A file can be read in one sitting."""
+    lines = (PACKAGE / f"{module.replace('.', '/')}.py").read_text("utf-8").splitlines()
+    assert len(lines) <= MAX_FILE_LINES
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module != "__init__"])
+def test_no_module_knows_too_many_others(module: str) -> None:
+    """What a module stands on fits into one head; only the package's face names everything public."""
+    types_only = {"_typing"}
+    assert len(imported_siblings(module) - types_only) <= MAX_FAN_OUT
+
+
+def test_functions_are_short() -> None:
+    """Half of the functions have a few lines, nine of ten fit into a glance, and none needs scrolling."""
+    lengths = function_lengths()
+    assert len(lengths) > 500
+    assert statistics.median(lengths) <= MAX_MEDIAN_FUNCTION_LINES
+    assert statistics.quantiles(lengths, n=10)[-1] <= MAX_P90_FUNCTION_LINES
+    assert lengths[-1] <= MAX_FUNCTION_LINES
+
+
+def test_a_small_put_passes_few_modules() -> None:
+    """To follow one small put_object, a reader opens few files."""
+    entered = set()
+
+    def note(frame: FrameType, event: str, arg: object) -> None:
+        path = Path(frame.f_code.co_filename)
+        if event == "call" and path.is_relative_to(PACKAGE):
+            entered.add(".".join(path.relative_to(PACKAGE).with_suffix("").parts))
+
+    with served_by(StrictS3()) as world:
+        client = world.client()
+        client.put_object(**world.object_at(), Body=b"once before, so that all is loaded")
+        before = sys.getprofile()
+        sys.setprofile(note)
+        try:
+            client.put_object(**world.object_at(), Body=bytes(1024))
+        finally:
+            sys.setprofile(before)
+        world.close_clients()
+    assert {"client", "_operations.put", "_sealer"} <= entered
+    assert len(entered) <= MAX_MODULES_OF_A_SMALL_PUT, sorted(entered)

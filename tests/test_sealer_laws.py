@@ -36,11 +36,10 @@ from s3_encryption._envelope.formats import (
     RESERVED_FIELDS,
     Envelope,
     emit,
-    merge,
     optional_fields_for,
     parse,
-    split,
 )
+from s3_encryption._envelope.instruction_file import merge, split
 from s3_encryption._keys.aes_wraps import load_aes_key
 from s3_encryption._keys.keyring import WrappedDataKey
 from s3_encryption._keys.kms import KmsKeyring

@@ -12,7 +12,8 @@ from support.sealers import sealer_with
 from support.vectors import KMS_RECORDS, PEER_VECTORS, VECTORS, Vector, salamander
 
 from s3_encryption._crypto.content import AES_GCM, CommitmentPolicy, ContentKey
-from s3_encryption._envelope.formats import Envelope, emit, merge, parse, split
+from s3_encryption._envelope.formats import Envelope, emit, parse
+from s3_encryption._envelope.instruction_file import merge, split
 from s3_encryption.exceptions import DecryptionError, PolicyError
 
 LENGTH = "x-amz-unencrypted-content-length"

@@ -10,16 +10,34 @@ The format: https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming-trai
 from __future__ import annotations
 
 import base64
-from collections.abc import Generator
-from typing import Any
+from collections.abc import Callable, Generator
+from typing import Protocol
 
 from .._crypto.contexts import Buffer
-from .digests import Crc32
-from .plaintext import IO_BLOCK_BYTES
-from .request import EncryptingReader
+from .plaintext import Crc32
+from .sizes import IO_BLOCK_BYTES
 
 _CRC32_TRAILER = b"x-amz-checksum-crc32"
 _CRC32_TEXT_BYTES = 8
+
+
+class Reader(Protocol):
+    """What an encrypted body must have to be sent in chunks."""
+
+    def __len__(self) -> int:
+        """Return its length in bytes."""
+
+    def blocks(self, observe: Callable[[Buffer], object]) -> Generator[Buffer, None, None]:
+        """Yield all of it, after having shown each block to ``observe``."""
+
+    def rewind(self) -> None:
+        """Go back to its start."""
+
+    def signal_transferring(self) -> None:
+        """Take note that from now on reading is progress."""
+
+    def signal_not_transferring(self) -> None:
+        """Take note that from now on reading is not progress."""
 
 
 class ChunkedBody:
@@ -28,7 +46,7 @@ class ChunkedBody:
     Its length can be told beforehand, so it needs no chunks of HTTP's own around it.
     """
 
-    def __init__(self, reader: EncryptingReader) -> None:
+    def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._pieces = self._new_pass()
 
@@ -87,8 +105,3 @@ def _frame(size: int) -> bytes:
 
 def _end(checksum: bytes) -> bytes:
     return b"0\r\n%s:%s\r\n\r\n" % (_CRC32_TRAILER, checksum)
-
-
-def in_chunks(body: Any) -> ChunkedBody | None:
-    """Return a body as it is to be sent in chunks; None for one of which botocore's own chunks are good enough."""
-    return ChunkedBody(body) if isinstance(body, EncryptingReader) else None

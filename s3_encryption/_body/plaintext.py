@@ -1,26 +1,25 @@
-"""Sources: the Body that a caller gives, whatever it is, from where it stands when it is given.
+"""The plaintext that a caller gives as Body, whatever it is, and what the caller claims of it.
 
-What it may be, how long it is, whether it can be read twice and by another thread, and its plaintext in blocks.
+What a Body may be, how long it is, whether it can be read twice and by another thread, and its plaintext in blocks. The
+claims, its length and digests, are compared with the plaintext, and never sent: S3 gets the ciphertext, of which they
+say nothing; and a digest of the plaintext would tell S3 something about it.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 import io
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from .._crypto.contexts import GCM_MAX_PLAINTEXT_BYTES, Buffer
-from ..exceptions import BodyChangedError, ConfigurationError, ConfigurationTypeError
-from .digests import PlaintextClaims, wrong_length
-
-# How much is read, encrypted, remembered by a digest and sent at a time.
-IO_BLOCK_BYTES = 1024 * 1024
-# From this size on, a file is read and encrypted by a second thread, one block ahead of the network.
-_AHEAD_BYTES = 4 * 1024 * 1024
-# Up to this size the ciphertext is held in memory: encrypting once is then cheaper than a reader that can start again.
-SMALL_BODY_BYTES = 1024 * 1024
+from ..exceptions import BodyChangedError, BodyMismatchError, ConfigurationError, ConfigurationTypeError
+from .sizes import AHEAD_BYTES, IO_BLOCK_BYTES, SMALL_BODY_BYTES
 
 
 class PlaintextSource:
@@ -56,7 +55,7 @@ class PlaintextSource:
     @property
     def can_be_read_ahead(self) -> bool:
         """Whether a second thread may read it, and is worth it: other objects than files may belong to their thread."""
-        return self._is_plain_file and self.length is not None and self.length >= _AHEAD_BYTES
+        return self._is_plain_file and self.length is not None and self.length >= AHEAD_BYTES
 
     @property
     def _is_plain_file(self) -> bool:
@@ -225,3 +224,151 @@ def check_length(source: PlaintextSource, claims: PlaintextClaims) -> None:
         raise ConfigurationError(
             f"The body has {source.length} bytes; AES-GCM encrypts {GCM_MAX_PLAINTEXT_BYTES} (64 GiB) at most."
         )
+
+
+# --- claims -----------------------------------------------------------------------------------------------------------
+
+
+class Crc32:
+    """zlib's CRC-32 with the face of a hashlib object."""
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def update(self, data: Buffer) -> None:
+        """Take in the next bytes."""
+        self.value = zlib.crc32(data, self.value)
+
+    def digest(self) -> bytes:
+        """Return the checksum of all bytes so far."""
+        return self.value.to_bytes(4, "big")
+
+
+def crc32_of(data: Buffer) -> str:
+    """Return the CRC-32 of some bytes as S3's headers have it."""
+    return crc32_header(zlib.crc32(data))
+
+
+def crc32_header(crc32: int) -> str:
+    return base64.b64encode(crc32.to_bytes(4, "big")).decode()
+
+
+def _md5() -> Any:
+    return hashlib.md5(usedforsecurity=False)
+
+
+# The parameters by which a caller declares a digest of the body, and the algorithm that S3 is then asked to use: by
+# default none for Content-MD5, which servers understand that know no other checksum.
+_DIGESTS: dict[str, tuple[Callable[[], Any], str | None]] = {
+    "ContentMD5": (_md5, None),
+    "ChecksumCRC32": (Crc32, "CRC32"),
+    "ChecksumSHA1": (lambda: hashlib.sha1(usedforsecurity=False), "SHA1"),
+    "ChecksumSHA256": (hashlib.sha256, "SHA256"),
+    "ChecksumSHA512": (hashlib.sha512, "SHA512"),
+    # Botocore does not compute checksums by this one.
+    "ChecksumMD5": (_md5, "CRC32"),
+}
+_NOT_DIGESTS = frozenset({"ChecksumAlgorithm", "ChecksumMode", "ChecksumType"})
+
+
+def digest_field(name: str, blocks: Iterable[Buffer]) -> dict[str, str]:
+    """Return a digest of some bytes as the parameter of its name; nothing where it can't be computed here."""
+    if name not in _DIGESTS:
+        return {}
+    digest = _DIGESTS[name][0]()
+    for block in blocks:
+        digest.update(block)
+    return {name: base64.b64encode(digest.digest()).decode()}
+
+
+def take_claims(params: dict[str, Any]) -> PlaintextClaims:
+    """Take out of request parameters what the caller declared of the plaintext.
+
+    S3 gets the ciphertext, so a length or digest of the plaintext must not reach it. Where a checksum was given, S3 is
+    asked to keep one of the ciphertext by the same algorithm.
+
+    Raises:
+        ConfigurationError: A checksum is of an algorithm that can't be computed here.
+    """
+    digests = {}
+    for name in [name for name in params if is_digest_name(name)]:
+        if name not in _DIGESTS:
+            raise ConfigurationError(
+                f"{name} can't be verified before encryption. Leave it out; pass ChecksumAlgorithm instead."
+            )
+        digests[name] = params.pop(name)
+        algorithm = _DIGESTS[name][1]
+        if algorithm is None:
+            continue
+        if name == f"Checksum{params.get('ChecksumAlgorithm', algorithm)}":
+            params["ChecksumAlgorithm"] = algorithm
+        params.setdefault("ChecksumAlgorithm", algorithm)
+    return PlaintextClaims(params.pop("ContentLength", None), digests)
+
+
+@dataclass(frozen=True, slots=True)
+class PlaintextClaims:
+    """What a caller declared of the plaintext: its length in bytes, and digests of it by parameter name."""
+
+    length: int | None = None
+    digests: dict[str, str] = field(default_factory=dict)
+    # Learns the plaintext's CRC-32 and length, where what is declared is that of a larger whole.
+    on_crc32: Callable[[int, int], object] | None = None
+
+    def check_all(self, plaintext: Buffer) -> None:
+        """Check that a plaintext held in memory is what was declared."""
+        check = self.new_check()
+        check.update(plaintext)
+        check.finish()
+
+    def new_check(self) -> ClaimCheck:
+        """Return an object that compares a plaintext with the declaration."""
+        return ClaimCheck(self)
+
+
+def wrong_length(expected: int, actual: int) -> BodyMismatchError:
+    """Return the error that says so."""
+    return BodyMismatchError(f"ContentLength says {expected} bytes, but the body has {actual}.")
+
+
+class ClaimCheck:
+    """Compares one pass over a plaintext with what was declared of it."""
+
+    def __init__(self, claims: PlaintextClaims) -> None:
+        self._claims = claims
+        self._digests = {name: _DIGESTS[name][0]() for name in claims.digests}
+        self._length = 0
+        self._crc32 = None if claims.on_crc32 is None else Crc32()
+
+    def update(self, block: Buffer) -> None:
+        """Take in the next piece of the plaintext."""
+        self._length += len(block)
+        for digest in self._digests.values():
+            digest.update(block)
+        if self._crc32 is not None:
+            self._crc32.update(block)
+
+    def finish(self) -> None:
+        """Check that all of the plaintext is what was declared.
+
+        Raises:
+            BodyMismatchError: It is not.
+        """
+        claims = self._claims
+        if claims.length is not None and claims.length != self._length:
+            raise wrong_length(claims.length, self._length)
+        for name, digest in self._digests.items():
+            if base64.b64encode(digest.digest()).decode() != claims.digests[name]:
+                raise wrong_digest(name)
+        if claims.on_crc32 is not None and self._crc32 is not None:
+            claims.on_crc32(self._crc32.value, self._length)
+
+
+def wrong_digest(name: str) -> BodyMismatchError:
+    """Return the error that says so."""
+    return BodyMismatchError(f"The body does not have the declared {name}.")
+
+
+def is_digest_name(name: str) -> bool:
+    """Return whether a parameter of a request, or a field of a response, is a digest of a body."""
+    return name == "ContentMD5" or (name.startswith("Checksum") and name not in _NOT_DIGESTS)

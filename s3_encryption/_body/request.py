@@ -15,12 +15,10 @@ from typing import IO, Any
 from .._crypto.buffers import BufferRing, fresh_memory
 from .._crypto.contexts import Buffer, CipherContext, update_to_memory
 from .._crypto.keystream import KeystreamSegment
+from .aws_chunked import ChunkedBody
 from .background import BackgroundThread, Task
-from .digests import PlaintextClaims
-from .plaintext import IO_BLOCK_BYTES, PlaintextSource
-
-# Up to this size a ciphertext that must be kept is kept in memory. The held last part of a multipart upload fits in.
-SPOOL_MEMORY_BYTES = 6 * 1024 * 1024
+from .plaintext import PlaintextClaims, PlaintextSource
+from .sizes import IO_BLOCK_BYTES, SPOOL_MEMORY_BYTES
 
 
 def encrypted_blocks(
@@ -172,6 +170,10 @@ class EncryptingReader(io.RawIOBase):
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
+
+    def in_chunks(self) -> ChunkedBody:
+        """Return the same body as botocore would send it in chunks, with a checksum behind it, but without copies."""
+        return ChunkedBody(self)
 
     def signal_transferring(self) -> None:
         """Pass on what s3transfer says to its bodies: from now on reading is progress."""

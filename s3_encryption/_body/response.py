@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 import tempfile
@@ -13,14 +14,10 @@ from typing import IO, Any
 from .._botocore import file_below, replace_checksum
 from .._crypto.buffers import BufferRing
 from .._crypto.contexts import HOLDBACK_BYTES, MIN_CALL_BYTES, Buffer, CipherContext, update_to_memory
-from .._envelope.encoding import encode_base64
 from ..exceptions import CipherStateError
 from .background import BackgroundThread, Task
+from .sizes import AHEAD_BYTES, READ_BYTES
 
-# What is asked of the network, or of the spool, at a time: big enough for the cipher, small enough to be reused.
-READ_BYTES = 1024 * 1024
-# From this size on, a second thread decrypts what has come while the next piece is on its way.
-_AHEAD_BYTES = 4 * 1024 * 1024
 # How many pieces may wait for it.
 _PIECES_AHEAD = 2
 
@@ -229,7 +226,7 @@ def _from_spool(spool: IO[bytes], context: CipherContext, size: int | None) -> I
 
 
 def _processed(data: Iterator[bytes], context: CipherContext, size: int | None, body: Any = None) -> Iterator[Buffer]:
-    is_large = size is not None and size >= _AHEAD_BYTES
+    is_large = size is not None and size >= AHEAD_BYTES
     return _processed_behind(data, context, body) if is_large else processed(data, context)
 
 
@@ -286,7 +283,7 @@ class _ChecksumBehind:
 
     def b64digest(self) -> str:
         """Return the same as text."""
-        return encode_base64(self.digest())
+        return base64.b64encode(self.digest()).decode()
 
 
 def read_bounded(body: Any, limit: int) -> bytes:

@@ -5,7 +5,7 @@ Both write a polynomial with its coefficients in reverse: the highest bit is tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 
@@ -49,3 +49,19 @@ class BinaryField:
             x = self.multiply(x, x)
             exponent >>= 1
         return result
+
+
+# The CRC-32 of S3, zlib and Ethernet (RFC 1952, section 8), its bits reflected.
+_CRC32 = BinaryField(32, 0xEDB88320)
+_X_TO_THE_8 = 1 << 23
+
+
+def combined_crc32(parts: Iterable[tuple[int, int]]) -> int:
+    """Return the CRC-32 of parts one behind the other, from the CRC-32 and the length of each.
+
+    To append n bytes is to multiply by x^8n, modulo the polynomial.
+    """
+    total = 0
+    for crc32, length in parts:
+        total = _CRC32.multiply(_CRC32.power(_X_TO_THE_8, length), total) ^ crc32
+    return total

@@ -1,6 +1,6 @@
-"""Single fields of an envelope: base64, JSON, and what S3 makes of text that is not ASCII.
+"""Strict parsing of single fields: base64, JSON, and what S3 makes of text that is not ASCII.
 
-The parsers are strict: anybody who can write to the bucket may have written the fields.
+Anybody who can write to the bucket may have written the fields.
 """
 
 from __future__ import annotations
@@ -43,11 +43,6 @@ def decode_base64(fields: Mapping[str, str], name: str, sizes: tuple[int, ...] =
     return data
 
 
-def encode_base64(data: bytes) -> str:
-    """Return bytes in base64."""
-    return base64.b64encode(data).decode("ascii")
-
-
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
@@ -67,8 +62,6 @@ def json_decoder(parse_int: Callable[[str], Any] = _not_a_number) -> json.JSONDe
 
 
 _WITHOUT_NUMBERS = json_decoder()
-# Compact, because one reader (the C++ SDK) stops at white space, and ASCII, because S3 mangles anything else.
-_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True)
 
 
 def load_json_object(text: str, what: str, decoder: json.JSONDecoder = _WITHOUT_NUMBERS) -> dict[str, Any]:
@@ -98,12 +91,6 @@ def parse_description(text: str | None, what: str) -> Mapping[str, str]:
     if not all(is_clean_text(part) for pair in value.items() for part in pair):
         refuse(f"{what} is not a map of text to text")
     return MappingProxyType(value)
-
-
-def print_json(value: Mapping[str, str]) -> str:
-    """Return a map of text to text as every reader takes it."""
-    # What looks like an encoded word of RFC 2047 would be decoded on the way back.
-    return _ENCODER.encode(dict(value)).replace("=?", "=\\u003f")
 
 
 def decode_header_text(text: str) -> str:

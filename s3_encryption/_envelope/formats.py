@@ -8,6 +8,8 @@ Source: Amazon S3 Encryption Client specification, "data format": metadata keys,
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -24,28 +26,37 @@ from .._crypto.content import (
 )
 from .._keys.keyring import WrappedDataKey
 from .._keys.wrap_algorithms import AES_ECB, AES_KEY_WRAP, KMS_CONTEXT, RSA_PKCS1, WRAP_ALGORITHMS
-from ..exceptions import ConfigurationError, InvalidEnvelopeError, NotEncryptedError, quoted
+from ..exceptions import InvalidEnvelopeError, NotEncryptedError, quoted
 from .encoding import (
     decode_base64,
-    encode_base64,
-    is_clean_text,
-    json_decoder,
-    load_json_object,
     parse_description,
-    print_json,
     refuse,
 )
 
 # S3 keeps at most 2 KB of user metadata with an object; the reader's bounds leave room for servers that keep more.
 S3_METADATA_LIMIT_BYTES = 2048
-_MAX_ENVELOPE_BYTES = 8 * 1024
-MAX_INSTRUCTION_FILE_BYTES = 64 * 1024
+MAX_ENVELOPE_BYTES = 8 * 1024
 
 INSTRUCTION_FILE_MARKER = "x-amz-crypto-instr-file"
 
-_LENGTH = "x-amz-unencrypted-content-length"
+LENGTH_FIELD = "x-amz-unencrypted-content-length"
 # An AES-wrapped data key of V1 has at most 48 bytes, an RSA-wrapped one at least 256.
 _MAX_AES_ECB_BYTES = 48
+
+
+# Compact, because one reader (the C++ SDK) stops at white space, and ASCII, because S3 mangles anything else.
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True)
+
+
+def encode_base64(data: bytes) -> str:
+    """Return bytes in base64."""
+    return base64.b64encode(data).decode("ascii")
+
+
+def print_json(value: Mapping[str, str]) -> str:
+    """Return a map of text to text as every reader takes it."""
+    # What looks like an encoded word of RFC 2047 would be decoded on the way back.
+    return _ENCODER.encode(dict(value)).replace("=?", "=\\u003f")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +77,7 @@ class Envelope:
     @property
     def plaintext_length(self) -> int | None:
         """The length in bytes that the writer noted. Nothing authenticates it; None when absent or unreadable."""
-        text = self.texts.get(_LENGTH, "")
+        text = self.texts.get(LENGTH_FIELD, "")
         return int(text) if re.fullmatch(r"[0-9]{1,15}", text) else None
 
 
@@ -124,7 +135,7 @@ V1 = Format(
     "V1",
     marker="x-amz-key",
     required=frozenset({"x-amz-key", "x-amz-iv"}),
-    optional=frozenset({"x-amz-matdesc", _LENGTH}),
+    optional=frozenset({"x-amz-matdesc", LENGTH_FIELD}),
     with_object=frozenset(),
     parse=_parse_v1,
     emit=_emit_v1,
@@ -197,7 +208,7 @@ V2 = Format(
     "V2",
     marker="x-amz-key-v2",
     required=frozenset({"x-amz-key-v2", "x-amz-iv", "x-amz-cek-alg"}),
-    optional=frozenset({"x-amz-wrap-alg", "x-amz-matdesc", "x-amz-tag-len", _LENGTH}),
+    optional=frozenset({"x-amz-wrap-alg", "x-amz-matdesc", "x-amz-tag-len", LENGTH_FIELD}),
     with_object=frozenset(),
     parse=_parse_v2,
     emit=_emit_v2,
@@ -251,7 +262,7 @@ V3 = Format(
     "V3",
     marker="x-amz-3",
     required=frozenset({"x-amz-c", "x-amz-d", "x-amz-i", "x-amz-3", "x-amz-w"}),
-    optional=frozenset({"x-amz-t", "x-amz-m", _LENGTH}),
+    optional=frozenset({"x-amz-t", "x-amz-m", LENGTH_FIELD}),
     with_object=frozenset({"x-amz-c", "x-amz-d", "x-amz-i"}),
     parse=_parse_v3,
     emit=_emit_v3,
@@ -260,7 +271,7 @@ V3 = Format(
 FORMATS = {format.name: format for format in (V1, V2, V3)}
 
 RESERVED_FIELDS = frozenset(name for format in FORMATS.values() for name in format.fields)
-_MARKERS = {format.marker: format for format in FORMATS.values()}
+MARKERS = {format.marker: format for format in FORMATS.values()}
 
 
 # --- whole envelopes --------------------------------------------------------------------------------------------------
@@ -300,9 +311,9 @@ def parse_fields(fields: dict[str, str]) -> Envelope:
         raise NotEncryptedError(
             "The object is not encrypted: it has no encryption metadata. allow_plaintext_reads=True reads such objects."
         )
-    if _size(fields) > _MAX_ENVELOPE_BYTES:
+    if size_of(fields) > MAX_ENVELOPE_BYTES:
         refuse("it is too long")
-    formats = [format for marker, format in _MARKERS.items() if marker in fields]
+    formats = [format for marker, format in MARKERS.items() if marker in fields]
     if len(formats) != 1:
         refuse("it has no encrypted data key" if not formats else "it mixes several formats")
     format = formats[0]
@@ -315,7 +326,7 @@ def parse_fields(fields: dict[str, str]) -> Envelope:
     return format.parse(fields)
 
 
-def _size(fields: Mapping[str, str]) -> int:
+def size_of(fields: Mapping[str, str]) -> int:
     return sum(len(name) + len(text) for name, text in fields.items())
 
 
@@ -341,7 +352,7 @@ def without_envelope(metadata: Mapping[str, str]) -> dict[str, str]:
 
 def has_envelope(fields: Mapping[str, str]) -> bool:
     """Return whether envelope fields hold an encrypted data key, so that no instruction file is needed."""
-    return not _MARKERS.keys().isdisjoint(fields)
+    return not MARKERS.keys().isdisjoint(fields)
 
 
 def is_complete(fields: Mapping[str, str]) -> bool:
@@ -357,89 +368,4 @@ def is_complete(fields: Mapping[str, str]) -> bool:
 
 def may_have_instruction_file(names: Collection[str]) -> bool:
     """Return whether an object with just these envelope fields can have the others in an instruction file."""
-    return any(set(names) - {_LENGTH} == format.with_object for format in FORMATS.values())
-
-
-# --- instruction files ------------------------------------------------------------------------------------------------
-
-
-def split(envelope: Envelope) -> tuple[dict[str, str], bytes]:
-    """Return the metadata that stays with the object, and the body of the instruction file.
-
-    Raises:
-        ConfigurationError: The envelope is longer than those that are read.
-    """
-    format = FORMATS[envelope.format]
-    fields = emit(envelope)
-    if _size(fields) > _MAX_ENVELOPE_BYTES:
-        raise ConfigurationError(
-            "The EncryptionContext or the keyring's material_description is too long: the object's envelope would have "
-            f"{_size(fields)} bytes, and none of more than {_MAX_ENVELOPE_BYTES} is read."
-        )
-    with_object = {name: text for name, text in fields.items() if name in format.with_object}
-    in_file = {name: text for name, text in fields.items() if name not in format.with_object}
-    return with_object, print_json(in_file).encode("ascii")
-
-
-def merge(metadata: Mapping[str, str], instruction_file: bytes) -> Envelope:
-    """Return the envelope that an object's metadata and its instruction file make together.
-
-    Raises:
-        InvalidEnvelopeError: They don't make exactly one well-formed envelope, each with its own fields.
-    """
-    with_object = envelope_fields(metadata)
-    # Two old writers note the length on the object also when the envelope is in a file.
-    noted_length = with_object.pop(_LENGTH, None)
-    in_file = _parse_instruction_file(instruction_file)
-    format = next((f for marker, f in _MARKERS.items() if marker in in_file), None)
-    if format is None:
-        refuse("the instruction file has no encrypted data key")
-    own = parse(metadata) if has_envelope(with_object) else None
-    if own is not None:
-        # The file holds the same data key wrapped once more, for another reader; the object keeps its own envelope.
-        with_object = {name: text for name, text in with_object.items() if name in format.with_object}
-    if with_object.keys() != format.with_object or in_file.keys() & format.with_object:
-        refuse("the object and its instruction file don't fit each other")
-    fields = {**with_object, **in_file}
-    if noted_length is not None:
-        fields.setdefault(_LENGTH, noted_length)
-    merged = parse_fields(fields)
-    if own is not None and (own.suite, own.iv, own.commitment) != (merged.suite, merged.iv, merged.commitment):
-        refuse("the object and its instruction file don't fit each other")
-    return merged
-
-
-def _parse_instruction_file(body: bytes) -> dict[str, str]:
-    if len(body) > MAX_INSTRUCTION_FILE_BYTES:
-        refuse("the instruction file is too long")
-    # What is not UTF-8 becomes lone surrogates, which no field may have.
-    text = body.decode("utf-8", errors="surrogateescape")
-    value = load_json_object(text, "the instruction file", _WITH_NUMBERS)
-    return {name: field_text for name, raw in value.items() if (field_text := _field_text(name, raw)) is not None}
-
-
-class _NumberText(str):
-    """The digits of a JSON number."""
-
-
-def _number_text(digits: str) -> str:
-    if len(digits) > 15:
-        raise ValueError("number too long")
-    return _NumberText(digits)
-
-
-_WITH_NUMBERS = json_decoder(parse_int=_number_text)
-
-
-def _field_text(name: str, value: object) -> str | None:
-    """Return the text of one field of an instruction file; None for a field that counts as absent."""
-    if name not in RESERVED_FIELDS:
-        refuse(f"the instruction file has the unknown field {quoted(name)}")
-    # The PHP client writes these two as numbers, the .NET one an empty description as null.
-    if isinstance(value, _NumberText) and name not in ("x-amz-tag-len", _LENGTH):
-        refuse(f"{name} is not text")
-    if value is None and name == "x-amz-m":
-        return None
-    if not is_clean_text(value):
-        refuse(f"{name} is not text")
-    return str(value)
+    return any(set(names) - {LENGTH_FIELD} == format.with_object for format in FORMATS.values())

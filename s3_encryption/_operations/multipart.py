@@ -12,14 +12,23 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import IO, Any
 
-from .._body.digests import check_whole, digest_field, is_digest_name, take_claims
-from .._body.plaintext import IO_BLOCK_BYTES, PlaintextSource, check_length
+from .._body.plaintext import (
+    PlaintextSource,
+    check_length,
+    crc32_header,
+    digest_field,
+    is_digest_name,
+    take_claims,
+    wrong_digest,
+)
 from .._body.request import EncryptingReader, SmallBody, encrypted_in_spool
-from ..exceptions import UnsupportedOperationError
+from .._body.sizes import IO_BLOCK_BYTES
+from .._crypto.gf2 import combined_crc32
+from ..exceptions import ConfigurationError, UnsupportedOperationError
 from .call import Call
 from .placement import Placement
 from .upload import Part, Upload, UploadState
@@ -103,7 +112,7 @@ def complete_multipart_upload(call: Call) -> Any:
         if upload.state is not UploadState.COMPLETED:
             given = (params.get("MultipartUpload") or {}).get("Parts", [])
             upload.check_listed(given)
-            check_whole(params, [upload.parts[number].crc32 for number in sorted(upload.parts)])
+            _check_whole(params, [upload.parts[number].crc32 for number in sorted(upload.parts)])
             parts = _send_rest(call, upload, len(given))
             # Digests of the plaintext say nothing about the ciphertext; S3 has those of the parts.
             kept = {name: value for name, value in params.items() if not is_digest_name(name)}
@@ -115,6 +124,28 @@ def complete_multipart_upload(call: Call) -> Any:
     call.encryption.uploads.forget(params["UploadId"])
     upload.close()
     return upload.answer
+
+
+def _check_whole(params: Mapping[str, Any], parts: Sequence[tuple[int, int] | None]) -> None:
+    """Check that what a request declares of an object fits its parts.
+
+    Args:
+        params: The parameters of CompleteMultipartUpload.
+        parts: CRC-32 and length of each part's plaintext, in order; None for a part of which they are not known.
+
+    Raises:
+        BodyMismatchError: It does not fit.
+        ConfigurationError: It can't be compared.
+    """
+    for name in [name for name in params if is_digest_name(name)]:
+        known = [part for part in parts if part is not None] if name == "ChecksumCRC32" else []
+        if len(known) != len(parts) or not known:
+            raise ConfigurationError(
+                f"{name} of a multipart upload can't be compared with the plaintext. Leave it out, or declare "
+                'ChecksumCRC32, after create_multipart_upload(ChecksumAlgorithm="CRC32", ChecksumType="FULL_OBJECT").'
+            )
+        if params[name] != crc32_header(combined_crc32(known)):
+            raise wrong_digest(name)
 
 
 def _send_rest(call: Call, upload: Upload, parts: int) -> list[dict[str, Any]]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from .._body.request import SmallBody
 from .._checks import check_text_map
 from .._envelope import formats
-from .._envelope.encoding import print_json
-from .._envelope.formats import Envelope
+from .._envelope.formats import Envelope, print_json
+from .._envelope.instruction_file import split
 from ..exceptions import (
     ConfigurationError,
     MetadataTooLargeError,
@@ -75,8 +75,9 @@ class Placement:
                 )
             named = ("Bucket", *INSTRUCTION_FILE_PARAMETERS)
             file = {**{name: call.params[name] for name in named if name in call.params}, "Key": key + suffix}
-        context = call.encryption_context or {}
-        check_text_map(context, CONTEXT_PARAMETER)
+        context = call.encryption_context
+        if context is not None:
+            check_text_map(context, CONTEXT_PARAMETER)
         metadata = _user_metadata(call.params)
         _check_size(metadata, len(print_json(context)) if context and file is None else 0)
         return cls(metadata, file)
@@ -86,7 +87,7 @@ class Placement:
         if self.file is None:
             placed = PlacedEnvelope({**self.user_metadata, **formats.emit(envelope)})
         else:
-            with_object, content = formats.split(envelope)
+            with_object, content = split(envelope)
             placed = PlacedEnvelope({**self.user_metadata, **with_object}, self.file, content)
         _check_size(placed.metadata)
         return placed

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from .._body.digests import PlaintextClaims, crc32_of, digest_field, take_claims
-from .._body.plaintext import PlaintextSource, check_length
+from .._body.plaintext import PlaintextClaims, PlaintextSource, check_length, crc32_of, digest_field, take_claims
 from .._body.request import EncryptingReader, SmallBody, encrypted_in_spool
 from .._crypto.content import ContentKey
 from .._crypto.ghash import Ghash

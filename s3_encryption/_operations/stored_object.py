@@ -8,13 +8,14 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from .._body.digests import is_digest_name
+from .._body.plaintext import is_digest_name
 from .._body.ranges import ByteRange, parse_content_range
 from .._body.response import read_bounded
 from .._crypto.content import ContentKey
 from .._crypto.contexts import AES_BLOCK_BYTES
 from .._envelope import formats
 from .._envelope.formats import Envelope
+from .._envelope.instruction_file import MAX_INSTRUCTION_FILE_BYTES, merge
 from ..exceptions import DecryptionError, InvalidEnvelopeError, NotEncryptedError, quoted
 from .call import Call, Params, error_code
 from .placement import suffix_of
@@ -109,7 +110,7 @@ def _find_envelope(call: Call, metadata: Mapping[str, str]) -> Envelope:
     key = call.params["Key"] + suffix_of(call)
     content = _instruction_file(call, key)
     if content is not None:
-        return formats.merge(fields, content)
+        return merge(fields, content)
     if fields or elsewhere:
         raise InvalidEnvelopeError(
             f"The object's instruction file {quoted(key)} does not exist, so its data key is missing."
@@ -124,7 +125,7 @@ def _instruction_file(call: Call, key: str) -> bytes | None:
         if error_code(error) in ("NoSuchKey", "404"):
             return None
         raise
-    return read_bounded(response["Body"], formats.MAX_INSTRUCTION_FILE_BYTES)
+    return read_bounded(response["Body"], MAX_INSTRUCTION_FILE_BYTES)
 
 
 def plausible_cbc_length(noted: int | None, ciphertext_length: int | None) -> int | None:

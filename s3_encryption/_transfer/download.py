@@ -28,7 +28,8 @@ from s3transfer.exceptions import RetriesExceededError
 from s3transfer.subscribers import BaseSubscriber
 from s3transfer.utils import OSUtils
 
-from .._body.response import READ_BYTES, processed
+from .._body.response import processed
+from .._body.sizes import READ_BYTES, WRITE_BYTES
 from .._botocore import (
     ALLOWED_DOWNLOAD_ARGS,
     DOWNLOAD_FAILED,
@@ -44,8 +45,6 @@ from .._operations.call import Call, Params, error_code
 from .._operations.stored_object import StoredObject, pinned
 from ..exceptions import DecryptionError
 
-# Linux may take several times as long for larger writes: their pages must lie together.
-_WRITE_BYTES = 256 * 1024
 # What file systems take as a name.
 _MAX_NAME_BYTES = 255
 
@@ -304,8 +303,8 @@ def _write_all(sink: Any, pieces: Generator[Buffer, None, None], callback: Calla
 
 def _write_at(file: IO[bytes], position: int, data: Buffer) -> None:
     file.seek(position)
-    for start in range(0, len(data), _WRITE_BYTES):
-        file.write(data[start : start + _WRITE_BYTES])
+    for start in range(0, len(data), WRITE_BYTES):
+        file.write(data[start : start + WRITE_BYTES])
 
 
 class PinnedSizeAndETag(BaseSubscriber):  # type: ignore[misc]

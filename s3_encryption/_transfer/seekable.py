@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import IO, Any
 
 from .._body.ranges import ByteRange, parse_content_range
-from .._body.response import READ_BYTES
+from .._body.sizes import READ_AHEAD_BYTES, READ_BYTES
 from .._crypto.content import ContentKey
 from .._crypto.contexts import VerifyFirst
 from .._operations.call import Call
@@ -25,8 +25,6 @@ from ..exceptions import DecryptionError, UnsupportedOperationError
 
 # Returns the bytes in a span.
 ReadSpan = Callable[[int, int], bytes]
-
-_READ_AHEAD_BYTES = 1024 * 1024
 
 
 class SeekableObject(io.RawIOBase):
@@ -91,7 +89,7 @@ def open_object(call: Call) -> io.BufferedReader:
     settings = call.encryption.settings
     ranges = RangeSource(stored)
     if stored.envelope is None:
-        return io.BufferedReader(SeekableObject(stored.ciphertext_length, ranges.read_span), _READ_AHEAD_BYTES)
+        return io.BufferedReader(SeekableObject(stored.ciphertext_length, ranges.read_span), READ_AHEAD_BYTES)
     length = stored.plaintext_length
     if length is None:
         return _cbc_file(stored)
@@ -101,7 +99,7 @@ def open_object(call: Call) -> io.BufferedReader:
     else:
         spool = _Spool(stored, key)
         raw = SeekableObject(length, _decrypted(key, spool.read_span), spool.close)
-    return io.BufferedReader(raw, _READ_AHEAD_BYTES)
+    return io.BufferedReader(raw, READ_AHEAD_BYTES)
 
 
 def _decrypted(key: ContentKey, read_span: ReadSpan) -> ReadSpan:

@@ -35,7 +35,8 @@ from support.ways_to_read import MODES, VERIFIED_MODES
 
 from s3_encryption._crypto import contexts as ciphers
 from s3_encryption._crypto.content import CommitmentPolicy, ContentKey
-from s3_encryption._envelope.formats import merge, parse
+from s3_encryption._envelope.formats import parse
+from s3_encryption._envelope.instruction_file import merge
 from s3_encryption._keys.raw import RsaKeyring
 from s3_encryption._sealer import ObjectSealer
 from s3_encryption.exceptions import DecryptionError, PolicyError

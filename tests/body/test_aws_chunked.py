@@ -14,10 +14,10 @@ from support.sources import ChangingSource, Signalled
 from support.worlds import StrictWorld
 
 from s3_encryption import S3EncryptionClient
-from s3_encryption._body.aws_chunked import ChunkedBody, in_chunks
-from s3_encryption._body.digests import PlaintextClaims
-from s3_encryption._body.plaintext import IO_BLOCK_BYTES, PlaintextSource
+from s3_encryption._body.aws_chunked import ChunkedBody
+from s3_encryption._body.plaintext import PlaintextClaims, PlaintextSource
 from s3_encryption._body.request import EncryptingReader
+from s3_encryption._body.sizes import IO_BLOCK_BYTES
 from s3_encryption._botocore import ExpectedRequest
 from s3_encryption._crypto.content import AES_GCM, ContentKey
 from s3_encryption._crypto.ghash import Ghash
@@ -146,10 +146,10 @@ def test_only_encrypted_bodies_with_a_crc32_are_replaced() -> None:
     for ours, body in ((reader, reader), (reader, other), (spool, wrapped_spool), (None, DATA), (None, None)):
         request = {"body": body, "headers": {"Transfer-Encoding": "chunked"}}
         params = {} if ours is None else {"Body": ours}
-        assert ExpectedRequest(params, frozenset(), in_chunks).prepared(request) is request
+        assert ExpectedRequest(params, frozenset()).prepared(request) is request
     wrapped = AwsChunkedWrapper(reader, Crc32Checksum, "x-amz-checksum-crc32")
     request = {"body": wrapped, "headers": {"Transfer-Encoding": "chunked"}}
-    prepared = ExpectedRequest({"Body": reader}, frozenset(), in_chunks).prepared(request)
+    prepared = ExpectedRequest({"Body": reader}, frozenset()).prepared(request)
     assert type(prepared["body"]) is ChunkedBody
     assert prepared["headers"].keys() == {"Content-Length"}
 

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from support.properties import reproducible
 from support.sources import Answers, BrokenSource, ChangingSource, Huge, ShortReads, Signalled, Unseekable, pipe_with
 
-from s3_encryption._body.digests import PlaintextClaims, combined_crc32, take_claims
-from s3_encryption._body.plaintext import IO_BLOCK_BYTES, SMALL_BODY_BYTES, PlaintextSource, check_length
+from s3_encryption._body.plaintext import PlaintextClaims, PlaintextSource, check_length, take_claims
+from s3_encryption._body.sizes import IO_BLOCK_BYTES, SMALL_BODY_BYTES
+from s3_encryption._crypto.gf2 import combined_crc32
 from s3_encryption.exceptions import (
     BodyMismatchError,
     ConfigurationError,

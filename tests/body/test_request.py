@@ -15,9 +15,9 @@ import pytest
 from support.content_keys import body_of, content_key
 from support.sources import BrokenSource, ChangingSource, ShortReads, Signalled, SlowSource, Unseekable
 
-from s3_encryption._body.digests import PlaintextClaims
-from s3_encryption._body.plaintext import IO_BLOCK_BYTES, PlaintextSource
+from s3_encryption._body.plaintext import PlaintextClaims, PlaintextSource
 from s3_encryption._body.request import EncryptingReader, encrypted_in_spool
+from s3_encryption._body.sizes import IO_BLOCK_BYTES
 from s3_encryption._crypto.content import AES_GCM, AES_GCM_COMMITTING, Suite
 from s3_encryption._crypto.ghash import Ghash
 from s3_encryption._crypto.keystream import KeystreamSegment

@@ -13,9 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from support.properties import reproducible
 from support.sources import ChangingSource
 
-from s3_encryption._body.digests import PlaintextClaims
-from s3_encryption._body.plaintext import IO_BLOCK_BYTES, PlaintextSource
+from s3_encryption._body.plaintext import PlaintextClaims, PlaintextSource
 from s3_encryption._body.request import EncryptingReader
+from s3_encryption._body.sizes import IO_BLOCK_BYTES
 from s3_encryption._crypto.content import AES_GCM, AES_GCM_COMMITTING, ContentKey, Suite
 from s3_encryption._crypto.ghash import Ghash
 from s3_encryption._crypto.keystream import KeystreamSegment

@@ -12,8 +12,8 @@ from support.known_answers import cavp, pyca_text, wycheproof
 
 from s3_encryption._crypto.content import AES_CBC, AES_CTR, AES_GCM, ContentKey
 from s3_encryption._crypto.contexts import CipherContext
-from s3_encryption._crypto.wrap_gcm import MAX_BLOCKS, ShortGcm
 from s3_encryption._envelope.formats import parse
+from s3_encryption._keys.aes_wraps import MAX_BLOCKS, ShortGcm
 from s3_encryption.exceptions import DecryptionError, InvalidEnvelopeError
 
 IV_BYTES = 12

@@ -27,22 +27,21 @@ from support.encoder import (
 )
 
 from s3_encryption._crypto.content import AES_CBC, AES_CTR, AES_GCM, AES_GCM_COMMITTING
-from s3_encryption._envelope.encoding import decode_header_text, print_json
+from s3_encryption._envelope.encoding import decode_header_text
 from s3_encryption._envelope.formats import (
     FORMATS,
-    MAX_INSTRUCTION_FILE_BYTES,
     RESERVED_FIELDS,
     Envelope,
     emit,
     has_envelope,
     is_complete,
     may_have_instruction_file,
-    merge,
     optional_fields_for,
     parse,
-    split,
+    print_json,
     without_envelope,
 )
+from s3_encryption._envelope.instruction_file import MAX_INSTRUCTION_FILE_BYTES, merge, split
 from s3_encryption._keys.keyring import WrappedDataKey
 from s3_encryption.exceptions import ConfigurationError, InvalidEnvelopeError, NotEncryptedError
 

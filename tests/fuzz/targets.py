@@ -19,8 +19,9 @@ from support.vectors import PEER_VECTORS, VECTORS, Vector
 
 from s3_encryption._body.ranges import content_range, parse_content_range, parse_range
 from s3_encryption._crypto.content import AES_CBC, CONTENT_ALGORITHMS, ContentKey
-from s3_encryption._envelope.encoding import decode_header_text, parse_description, print_json
-from s3_encryption._envelope.formats import RESERVED_FIELDS, Envelope, emit, envelope_fields, merge, parse, split
+from s3_encryption._envelope.encoding import decode_header_text, parse_description
+from s3_encryption._envelope.formats import RESERVED_FIELDS, Envelope, emit, envelope_fields, parse, print_json
+from s3_encryption._envelope.instruction_file import merge, split
 from s3_encryption._keys.aes_wraps import load_aes_key
 from s3_encryption._keys.raw import AesKeyring
 from s3_encryption._keys.wrap_algorithms import WRAP_ALGORITHMS, unwrap_data_key

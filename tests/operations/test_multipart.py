@@ -19,7 +19,7 @@ from support.uploads import DATA, MIN_PART_BYTES, Upload, cut, part_sizes, polic
 from support.worlds import AES_KEY, KEY, StrictWorld
 
 from s3_encryption import BodyMismatchError, CommitmentPolicy, ConfigurationError, KmsKeyring, S3EncryptionSession
-from s3_encryption._body.digests import crc32_of
+from s3_encryption._body.plaintext import crc32_of
 
 # --- what is stored ---------------------------------------------------------------------------------------------------
 

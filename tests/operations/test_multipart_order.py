@@ -18,7 +18,7 @@ from support.uploads import DATA, MIB, MIN_PART_BYTES, MemoryS3, Upload, policie
 from support.worlds import StrictWorld
 
 from s3_encryption import BodyChangedError, CipherStateError, ConfigurationError, UnsupportedOperationError
-from s3_encryption._body.plaintext import IO_BLOCK_BYTES
+from s3_encryption._body.sizes import IO_BLOCK_BYTES
 from s3_encryption._crypto.content import CommitmentPolicy
 from s3_encryption._crypto.contexts import GCM_MAX_PLAINTEXT_BYTES
 from s3_encryption._operations import multipart

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from s3_encryption._crypto.contexts import Buffer, CipherContext
-from s3_encryption._envelope.formats import Envelope, merge, parse
+from s3_encryption._envelope.formats import Envelope, parse
+from s3_encryption._envelope.instruction_file import merge
 from s3_encryption._sealer import ObjectSealer
 
 from .encoder import Stored

@@ -24,7 +24,7 @@ from support.uploads import MIB, part_sizes, policies
 from support.worlds import KEY, StrictWorld
 
 from s3_encryption import BodyMismatchError, CommitmentPolicy, ConfigurationTypeError, KmsKeyring
-from s3_encryption._body.digests import crc32_of
+from s3_encryption._body.plaintext import crc32_of
 
 DATA = SOME_DATA + SOME_DATA[::-1]
 CHUNK = 8 * MIB

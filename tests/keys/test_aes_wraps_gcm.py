@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from support.properties import reproducible
 from support.reference import gcm_encrypt
 
-from s3_encryption._crypto.wrap_gcm import ShortGcm
+from s3_encryption._keys.aes_wraps import ShortGcm
 from s3_encryption.exceptions import DecryptionError
 
 KEY = bytes(range(100, 132))
@@ -123,4 +123,4 @@ def test_key_does_not_leave_the_process() -> None:
     gcm = ShortGcm(KEY)
     with pytest.raises(TypeError, match="pickled"):
         pickle.dumps(gcm)
-    assert repr(gcm).startswith("<s3_encryption._crypto.wrap_gcm.ShortGcm object at ")
+    assert repr(gcm).startswith("<s3_encryption._keys.aes_wraps.ShortGcm object at ")
