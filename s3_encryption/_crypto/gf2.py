@@ -1,7 +1,4 @@
-"""BinaryField over GF(2), reckoned modulo one of them: the arithmetic of GHASH (128 bits) and of CRC-32 (32 bits).
-
-Both write a polynomial with its coefficients in reverse: the highest bit is that of x^0.
-"""
+"""Fields of 2^n elements: the arithmetic of GHASH (n = 128) and of CRC-32 (n = 32)."""
 
 from __future__ import annotations
 
@@ -11,11 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class BinaryField:
-    """All polynomials of less than a degree, and their products modulo one of that degree.
+    """GF(2^n), or the ring that a reducible modulus makes. An element is a number of n bits, and a sum is their XOR.
+
+    The bits are the coefficients of a polynomial in x, in the order that GCM and CRC-32 share: the highest bit is that
+    of x^0. Products are taken modulo a polynomial of degree n.
 
     Args:
-        degree: How many bits each has.
-        modulus: The coefficients of the modulus below its highest one, in the same order.
+        degree: n, the number of bits of each element.
+        modulus: The coefficients of the modulus, in the same order, without that of x^n.
     """
 
     degree: int
@@ -23,30 +23,32 @@ class BinaryField:
 
     @property
     def one(self) -> int:
-        """The polynomial x^0."""
+        """The element 1, which is x^0."""
         return 1 << self.degree - 1
 
-    def multiply(self, x: int, y: int) -> int:
-        """Return the product of two (NIST SP 800-38D, algorithm 1, for any degree)."""
-        product = 0
-        for bit, multiple in zip(range(self.degree - 1, -1, -1), self.multiples(y), strict=True):
-            if x >> bit & 1:
-                product ^= multiple
+    def multiply(self, a: int, b: int) -> int:
+        """Return the product of two elements (NIST SP 800-38D, algorithm 1, for any n)."""
+        product, modulus = 0, self.modulus
+        # As text the bits come one by one, which in Python is quicker than shifting a number of 128 bits for each.
+        for bit in f"{a:0{self.degree}b}":
+            if bit == "1":
+                product ^= b
+            b = b >> 1 ^ modulus if b & 1 else b >> 1
         return product
 
-    def multiples(self, y: int) -> Iterator[int]:
-        """Yield the products of one and x^0, x^1, x^2 ..., as many as a polynomial has coefficients."""
+    def multiples(self, a: int) -> Iterator[int]:
+        """Yield the products of an element and x^0, x^1, x^2 ..., n in all."""
         for _ in range(self.degree):
-            yield y
-            y = y >> 1 ^ self.modulus if y & 1 else y >> 1
+            yield a
+            a = a >> 1 ^ self.modulus if a & 1 else a >> 1
 
-    def power(self, x: int, exponent: int) -> int:
-        """Return the product of so many times the same, by repeated squaring."""
+    def power(self, a: int, exponent: int) -> int:
+        """Return an element to the power of a number that is not negative, by repeated squaring."""
         result = self.one
         while exponent:
             if exponent & 1:
-                result = self.multiply(result, x)
-            x = self.multiply(x, x)
+                result = self.multiply(result, a)
+            a = self.multiply(a, a)
             exponent >>= 1
         return result
 

@@ -129,7 +129,7 @@ def empty_segment(offset: int) -> HashedSegment:
 
 
 def as_number(block: bytes) -> int:
-    """Return a block as a polynomial."""
+    """Return a block as an element of the field."""
     return int.from_bytes(block, "big")
 
 

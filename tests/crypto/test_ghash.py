@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import reference
 from support.known_answers import cavp, pyca_text, wycheproof
+from support.polynomials import polynomial_product
 from support.properties import reproducible
 
 from s3_encryption._crypto.content import AES_GCM, AES_GCM_COMMITTING, ContentKey, Suite
-from s3_encryption._crypto.ghash import FIELD, Ghash, HashedSegment, SegmentHash
+from s3_encryption._crypto.ghash import Ghash, HashedSegment, SegmentHash
 
 SUITES = (AES_GCM, AES_GCM_COMMITTING)
 suites = pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
@@ -220,66 +221,3 @@ def test_lengths_of_real_objects_are_hashed_as_64_bit_numbers(length: int) -> No
     expected = polynomial_product(length * 8, h) ^ nothing
     end = HashedSegment(length // 16, 0)
     assert Ghash(key).tag([end], length) == expected.to_bytes(16, "big")
-
-
-# --- the field --------------------------------------------------------------------------------------------------------
-
-blocks = st.integers(0, 2**128 - 1)
-
-
-def reversed_bits(x: int) -> int:
-    """Return a block with its bits in the other order: GCM has the coefficient of x^0 on the left."""
-    return int(f"{x:0128b}"[::-1], 2)
-
-
-def polynomial_product(x: int, y: int) -> int:
-    """Return a product in GF(2^128) by long multiplication and long division of polynomials."""
-    left, right, product = reversed_bits(x), reversed_bits(y), 0
-    for power in range(128):
-        if right >> power & 1:
-            product ^= left << power
-    modulus = 1 << 128 | 0b10000111
-    for power in range(product.bit_length() - 129, -1, -1):
-        if product >> (power + 128) & 1:
-            product ^= modulus << power
-    return reversed_bits(product)
-
-
-def test_product_is_the_specified_one() -> None:
-    """Test case 2 of the GCM specification gives the first step of its GHASH."""
-    ciphertext, h = 0x0388DACE60B6A392F328C2B971B2FE78, 0x66E94BD4EF8A2C3B884CFA59CA342B2E
-    assert FIELD.multiply(ciphertext, h) == 0x5E2EC746917062882C85B0685353DEB7
-
-
-@settings(reproducible, max_examples=200)
-@given(blocks, blocks)
-def test_product_is_that_of_polynomials(x: int, y: int) -> None:
-    """Multiplication agrees with the schoolbook's, in either order."""
-    assert FIELD.multiply(x, y) == FIELD.multiply(y, x) == polynomial_product(x, y)
-
-
-@settings(reproducible, max_examples=100)
-@given(blocks, blocks, blocks)
-def test_products_obey_the_laws_of_a_field(x: int, y: int, z: int) -> None:
-    """Products are associative and distributive over XOR; one is neutral, and zero swallows."""
-    assert FIELD.multiply(FIELD.multiply(x, y), z) == FIELD.multiply(x, FIELD.multiply(y, z))
-    assert FIELD.multiply(x ^ y, z) == FIELD.multiply(x, z) ^ FIELD.multiply(y, z)
-    assert (FIELD.multiply(x, FIELD.one), FIELD.multiply(x, 0)) == (x, 0)
-
-
-@settings(reproducible, max_examples=50)
-@given(blocks, st.integers(0, 20), st.integers(0, 2**40))
-def test_power_is_a_repeated_product(x: int, small: int, large: int) -> None:
-    """Powers are what multiplying that often gives, and exponents add up."""
-    product = FIELD.one
-    for _ in range(small):
-        product = FIELD.multiply(product, x)
-    assert FIELD.power(x, small) == product
-    assert FIELD.power(x, small + large) == FIELD.multiply(product, FIELD.power(x, large))
-
-
-@settings(reproducible, max_examples=20)
-@given(blocks)
-def test_power_comes_round_after_the_order_of_the_field(x: int) -> None:
-    """Fermat: x^(2^128) is x, for every element of the field."""
-    assert FIELD.power(x, 2**128) == x
