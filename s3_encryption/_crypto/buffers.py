@@ -1,10 +1,10 @@
-"""Memory for the blocks of large objects, used again and again: fresh memory would cost more than the cipher."""
+"""Memory for the bytes of large objects: fresh memory would cost more than the cipher."""
 
 from __future__ import annotations
 
 import io
 from collections import deque
-from typing import Any
+from collections.abc import Callable
 
 # How much memory an announced length may claim before anything has come.
 _FIRST_BUFFER_BYTES = 64 * 1024 * 1024
@@ -34,7 +34,11 @@ def fresh_memory(size: int) -> memoryview:
 
 
 class GrowingBuffer:
-    """Memory for an output whose length is announced but not trusted: it grows with what is really written."""
+    """Memory for an output whose length is announced but not trusted: it grows with what is really written.
+
+    Args:
+        announced_bytes: How much it will be, as far as one may believe it.
+    """
 
     def __init__(self, announced_bytes: int) -> None:
         self._announced = announced_bytes
@@ -43,14 +47,14 @@ class GrowingBuffer:
         self._file = io.BytesIO(bytes(self._capacity))
         self._written = 0
 
-    def write_from(self, context: Any, data: bytes | bytearray | memoryview) -> None:
-        """Write what a context makes of one more piece of input."""
-        self._reserve(context.output_size(len(data)))
+    def fill(self, size: int, write_into: Callable[[memoryview], int]) -> None:
+        """Let a function write up to ``size`` bytes behind the last ones. It returns how many it has written."""
+        self._reserve(size)
         with self._file.getbuffer() as room:
-            self._written += context.update_into(data, room[self._written :])
+            self._written += write_into(room[self._written :])
 
     def write(self, data: bytes) -> None:
-        """Write bytes."""
+        """Write bytes behind the last ones."""
         self._file.seek(self._written)
         self._file.write(data)
         self._written += len(data)

@@ -282,7 +282,8 @@ class VerifyFirst(NotCopyable):
         if self._plaintext is None:
             self._inner.update(data)
         else:
-            self._plaintext.write_from(self._inner, data)
+            size = self._inner.output_size(len(data))
+            self._plaintext.fill(size, lambda room: self._inner.update_into(data, room))
         return 0
 
     def update(self, data: Buffer) -> bytes:
