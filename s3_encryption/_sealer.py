@@ -23,7 +23,7 @@ from ._crypto.content import (
     Suite,
     derive_committing_key,
 )
-from ._envelope.formats import V1, V2, V3, Envelope, Format, optional_fields_for
+from ._envelope.formats import V1, V2, V3, Envelope, Format
 from ._keys.keyring import (
     KMS_KEY_ID_CONTEXT_KEY,
     RESERVED_CONTEXT_KEY,
@@ -102,15 +102,15 @@ class ObjectSealer:
             )
         _check_new_data_key(data_key, suite)
         wrapped = data_key.wrapped
-        texts = optional_fields_for(format, wrapped, suite)
+        optional_fields = format.optional_fields_for(wrapped, suite)
         if suite.committing:
             message_id = os.urandom(MESSAGE_ID_BYTES)
             key, commitment = derive_committing_key(data_key.plaintext, message_id)
-            envelope = Envelope(format.name, suite, wrapped, message_id, commitment, texts)
+            envelope = Envelope(format.name, suite, wrapped, message_id, commitment, optional_fields)
             return SealedObject(envelope, ContentKey(suite, key, suite.fixed_iv))
         iv = os.urandom(suite.iv_bytes)
         return SealedObject(
-            Envelope(format.name, suite, wrapped, iv, texts=texts),
+            Envelope(format.name, suite, wrapped, iv, optional_fields=optional_fields),
             ContentKey(suite, data_key.plaintext, iv),
         )
 

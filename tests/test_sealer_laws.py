@@ -30,15 +30,7 @@ from s3_encryption._crypto.content import (
 )
 from s3_encryption._crypto.contexts import CipherContext
 from s3_encryption._envelope.encoding import decode_header_text
-from s3_encryption._envelope.formats import (
-    FORMATS,
-    INSTRUCTION_FILE_MARKER,
-    RESERVED_FIELDS,
-    Envelope,
-    emit,
-    optional_fields_for,
-    parse,
-)
+from s3_encryption._envelope.formats import FORMATS, INSTRUCTION_FILE_MARKER, RESERVED_FIELDS, Envelope, emit, parse
 from s3_encryption._envelope.instruction_file import merge, split
 from s3_encryption._keys.aes_wraps import load_aes_key
 from s3_encryption._keys.keyring import WrappedDataKey
@@ -167,7 +159,7 @@ def envelopes(draw: st.DrawFn) -> Envelope:
     noted = draw(noted_lengths)
     optional = {} if noted is None else {"x-amz-unencrypted-content-length": noted}
     return Envelope(
-        format.name, suite, wrapped, iv, commitment, {**optional_fields_for(format, wrapped, suite), **optional}
+        format.name, suite, wrapped, iv, commitment, {**format.optional_fields_for(wrapped, suite), **optional}
     )
 
 

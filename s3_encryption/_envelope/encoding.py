@@ -1,6 +1,6 @@
-"""Strict parsing of single fields: base64, JSON, and what S3 makes of text that is not ASCII.
+"""Parsers of single fields: base64, JSON, and what S3 makes of text that is not ASCII.
 
-Anybody who can write to the bucket may have written the fields.
+They are strict: anybody who can write to the bucket may have written the fields.
 """
 
 from __future__ import annotations

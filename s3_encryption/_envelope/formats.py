@@ -1,7 +1,8 @@
 """Envelopes: the metadata that goes with an encrypted object, in the formats V1, V2 and V3.
 
 Parsing is strict: one format only, exactly its fields, canonical base64, JSON objects of text. Whatever is doubtful is
-refused, and ``emit(parse(metadata))`` gives back what was parsed. FORMATS has one record for each format.
+refused, and ``emit(parse(metadata))`` gives back what was parsed. FORMATS has one record for each format. Envelopes in
+files beside the objects are the matter of ``instruction_file``.
 
 Source: Amazon S3 Encryption Client specification, "data format": metadata keys, content and instruction files.
 """
@@ -27,11 +28,7 @@ from .._crypto.content import (
 from .._keys.keyring import WrappedDataKey
 from .._keys.wrap_algorithms import AES_ECB, AES_KEY_WRAP, KMS_CONTEXT, RSA_PKCS1, WRAP_ALGORITHMS
 from ..exceptions import InvalidEnvelopeError, NotEncryptedError, quoted
-from .encoding import (
-    decode_base64,
-    parse_description,
-    refuse,
-)
+from .encoding import decode_base64, parse_description, refuse
 
 # S3 keeps at most 2 KB of user metadata with an object; the reader's bounds leave room for servers that keep more.
 S3_METADATA_LIMIT_BYTES = 2048
@@ -42,29 +39,16 @@ INSTRUCTION_FILE_MARKER = "x-amz-crypto-instr-file"
 LENGTH_FIELD = "x-amz-unencrypted-content-length"
 # An AES-wrapped data key of V1 has at most 48 bytes, an RSA-wrapped one at least 256.
 _MAX_AES_ECB_BYTES = 48
-
-
 # Compact, because one reader (the C++ SDK) stops at white space, and ASCII, because S3 mangles anything else.
-_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True)
-
-
-def encode_base64(data: bytes) -> str:
-    """Return bytes in base64."""
-    return base64.b64encode(data).decode("ascii")
-
-
-def print_json(value: Mapping[str, str]) -> str:
-    """Return a map of text to text as every reader takes it."""
-    # What looks like an encoded word of RFC 2047 would be decoded on the way back.
-    return _ENCODER.encode(dict(value)).replace("=?", "=\\u003f")
+_JSON_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """Everything that is stored about how an object was encrypted.
 
-    ``iv`` is the IV of V1 and V2, the message id of V3. ``texts`` are the optional fields as they were or are to be
-    stored; the field names that a format demands are not among them.
+    ``iv`` is the IV of V1 and V2, the message id of V3. ``optional_fields`` has the texts of those fields that a format
+    does not demand, as they were or are to be stored.
     """
 
     format: str
@@ -72,12 +56,12 @@ class Envelope:
     wrapped: WrappedDataKey
     iv: bytes
     commitment: bytes = b""
-    texts: Mapping[str, str] = field(default_factory=dict)
+    optional_fields: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def plaintext_length(self) -> int | None:
         """The length in bytes that the writer noted. Nothing authenticates it; None when absent or unreadable."""
-        text = self.texts.get(LENGTH_FIELD, "")
+        text = self.optional_fields.get(LENGTH_FIELD, "")
         return int(text) if re.fullmatch(r"[0-9]{1,15}", text) else None
 
 
@@ -93,6 +77,8 @@ class Format:
     with_object: frozenset[str]
     parse: Callable[[dict[str, str]], Envelope]
     emit: Callable[[Envelope], dict[str, str]]
+    # Returns the optional fields that this library writes.
+    optional_fields_for: Callable[[WrappedDataKey, Suite], dict[str, str]]
 
     @property
     def fields(self) -> frozenset[str]:
@@ -100,8 +86,19 @@ class Format:
         return self.required | self.optional
 
 
-def _optional_fields(fields: Mapping[str, str], optional: frozenset[str]) -> Mapping[str, str]:
-    return MappingProxyType({name: text for name, text in fields.items() if name in optional})
+def print_json(value: Mapping[str, str]) -> str:
+    """Return a map of text to text as every reader takes it."""
+    # What looks like an encoded word of RFC 2047 would be decoded on the way back.
+    return _JSON_ENCODER.encode(dict(value)).replace("=?", "=\\u003f")
+
+
+def encode_base64(data: bytes) -> str:
+    """Return bytes in base64."""
+    return base64.b64encode(data).decode("ascii")
+
+
+def _only(names: frozenset[str], fields: Mapping[str, str]) -> Mapping[str, str]:
+    return MappingProxyType({name: text for name, text in fields.items() if name in names})
 
 
 # --- V1: AES-CBC, and a wrapping algorithm that only the reader's key tells -------------------------------------------
@@ -116,15 +113,19 @@ def _parse_v1(fields: dict[str, str]) -> Envelope:
         parse_description(fields.get("x-amz-matdesc"), "x-amz-matdesc"),
     )
     iv = decode_base64(fields, "x-amz-iv", (AES_CBC.iv_bytes,))
-    return Envelope("V1", AES_CBC, wrapped, iv, texts=_optional_fields(fields, V1.optional))
+    return Envelope("V1", AES_CBC, wrapped, iv, optional_fields=_only(V1.optional, fields))
 
 
 def _emit_v1(envelope: Envelope) -> dict[str, str]:
     return {
         "x-amz-key": encode_base64(envelope.wrapped.encrypted_data_key),
         "x-amz-iv": encode_base64(envelope.iv),
-        **envelope.texts,
+        **envelope.optional_fields,
     }
+
+
+def _optional_v1(wrapped: WrappedDataKey, suite: Suite) -> dict[str, str]:
+    return {"x-amz-matdesc": print_json(wrapped.description)}
 
 
 def _unnamed_wrap(encrypted_data_key: bytes) -> str:
@@ -139,6 +140,7 @@ V1 = Format(
     with_object=frozenset(),
     parse=_parse_v1,
     emit=_emit_v1,
+    optional_fields_for=_optional_v1,
 )
 
 
@@ -149,7 +151,7 @@ def _parse_v2(fields: dict[str, str]) -> Envelope:
     encrypted = decode_base64(fields, "x-amz-key-v2")
     wrap = _v2_wrap(fields, encrypted)
     suite = _v2_suite(fields, wrap)
-    if fields.get("x-amz-tag-len", _tag_bits(suite)) not in _tag_lengths(suite, wrap):
+    if "x-amz-tag-len" in fields and fields["x-amz-tag-len"] not in _tag_lengths(suite, wrap):
         refuse("x-amz-tag-len does not fit the content algorithm")
     description = parse_description(fields.get("x-amz-matdesc"), "x-amz-matdesc")
     return Envelope(
@@ -157,7 +159,7 @@ def _parse_v2(fields: dict[str, str]) -> Envelope:
         suite,
         WrappedDataKey(encrypted, wrap, suite.name, description),
         decode_base64(fields, "x-amz-iv", (suite.iv_bytes,)),
-        texts=_optional_fields(fields, V2.optional),
+        optional_fields=_only(V2.optional, fields),
     )
 
 
@@ -182,17 +184,18 @@ def _v2_suite(fields: Mapping[str, str], wrap: str) -> Suite:
     return suite
 
 
-def _tag_bits(suite: Suite) -> str:
-    return str(suite.tag_bytes * 8)
-
-
-def _tag_lengths(suite: Suite, wrap: str) -> set[str]:
+def _tag_lengths(suite: Suite, wrap: str) -> tuple[str, ...]:
     """Return what x-amz-tag-len may say."""
     if not suite.authenticated:
         # Some writers say 0, and the Go SDK's instruction files nothing.
-        return {"0", ""}
+        return ("0", "")
     # The 2020 fork of a Python client wrote bytes instead of bits, always with AESWrap.
-    return {_tag_bits(suite), str(suite.tag_bytes)} if wrap == AES_KEY_WRAP.name else {_tag_bits(suite)}
+    in_bytes = (str(suite.tag_bytes),) if wrap == AES_KEY_WRAP.name else ()
+    return (_bits(suite.tag_bytes), *in_bytes)
+
+
+def _bits(length: int) -> str:
+    return str(length * 8)
 
 
 def _emit_v2(envelope: Envelope) -> dict[str, str]:
@@ -200,8 +203,15 @@ def _emit_v2(envelope: Envelope) -> dict[str, str]:
         "x-amz-key-v2": encode_base64(envelope.wrapped.encrypted_data_key),
         "x-amz-iv": encode_base64(envelope.iv),
         "x-amz-cek-alg": envelope.suite.name,
-        **envelope.texts,
+        **envelope.optional_fields,
     }
+
+
+def _optional_v2(wrapped: WrappedDataKey, suite: Suite) -> dict[str, str]:
+    fields = {"x-amz-wrap-alg": wrapped.wrapping_algorithm, "x-amz-matdesc": print_json(wrapped.description)}
+    if suite.authenticated:
+        fields["x-amz-tag-len"] = _bits(suite.tag_bytes)
+    return fields
 
 
 V2 = Format(
@@ -212,6 +222,7 @@ V2 = Format(
     with_object=frozenset(),
     parse=_parse_v2,
     emit=_emit_v2,
+    optional_fields_for=_optional_v2,
 )
 
 
@@ -221,7 +232,8 @@ _V3_WRAPS = {wrap.v3_code: wrap for wrap in WRAP_ALGORITHMS.values() if wrap.v3_
 
 
 def _parse_v3(fields: dict[str, str]) -> Envelope:
-    if fields["x-amz-c"] != AES_GCM_COMMITTING.name:
+    suite = AES_GCM_COMMITTING
+    if fields["x-amz-c"] != suite.name:
         refuse(f"x-amz-c {quoted(fields['x-amz-c'])} is not known")
     wrap = _V3_WRAPS.get(fields["x-amz-w"])
     if wrap is None:
@@ -237,11 +249,11 @@ def _parse_v3(fields: dict[str, str]) -> Envelope:
         refuse("x-amz-i is not a message id")
     return Envelope(
         "V3",
-        AES_GCM_COMMITTING,
-        WrappedDataKey(encrypted, wrap.name, AES_GCM_COMMITTING.name, description),
+        suite,
+        WrappedDataKey(encrypted, wrap.name, suite.name, description),
         message_id,
         decode_base64(fields, "x-amz-d", (COMMITMENT_BYTES,)),
-        texts=_optional_fields(fields, V3.optional),
+        optional_fields=_only(V3.optional, fields),
     )
 
 
@@ -254,8 +266,15 @@ def _emit_v3(envelope: Envelope) -> dict[str, str]:
         "x-amz-i": encode_base64(envelope.iv),
         "x-amz-3": encode_base64(envelope.wrapped.encrypted_data_key),
         "x-amz-w": wrap_code,
-        **envelope.texts,
+        **envelope.optional_fields,
     }
+
+
+def _optional_v3(wrapped: WrappedDataKey, suite: Suite) -> dict[str, str]:
+    if not wrapped.description:
+        return {}
+    used = "x-amz-t" if wrapped.wrapping_algorithm == KMS_CONTEXT.name else "x-amz-m"
+    return {used: print_json(wrapped.description)}
 
 
 V3 = Format(
@@ -266,6 +285,7 @@ V3 = Format(
     with_object=frozenset({"x-amz-c", "x-amz-d", "x-amz-i"}),
     parse=_parse_v3,
     emit=_emit_v3,
+    optional_fields_for=_optional_v3,
 )
 
 FORMATS = {format.name: format for format in (V1, V2, V3)}
@@ -275,19 +295,6 @@ MARKERS = {format.marker: format for format in FORMATS.values()}
 
 
 # --- whole envelopes --------------------------------------------------------------------------------------------------
-
-
-def optional_fields_for(format: Format, wrapped: WrappedDataKey, suite: Suite) -> Mapping[str, str]:
-    """Return the optional fields that this library writes."""
-    description = print_json(wrapped.description)
-    if format is V1:
-        return {"x-amz-matdesc": description}
-    if format is V2:
-        tag_length = {"x-amz-tag-len": _tag_bits(suite)} if suite.authenticated else {}
-        return {"x-amz-wrap-alg": wrapped.wrapping_algorithm, "x-amz-matdesc": description, **tag_length}
-    if not wrapped.description:
-        return {}
-    return {"x-amz-t" if wrapped.wrapping_algorithm == KMS_CONTEXT.name else "x-amz-m": description}
 
 
 def emit(envelope: Envelope) -> dict[str, str]:
@@ -327,6 +334,7 @@ def parse_fields(fields: dict[str, str]) -> Envelope:
 
 
 def size_of(fields: Mapping[str, str]) -> int:
+    """Return how many bytes envelope fields take up, names and texts together."""
     return sum(len(name) + len(text) for name, text in fields.items())
 
 

@@ -1,4 +1,4 @@
-"""Envelopes in two parts: what stays with an object, and what its instruction file holds."""
+"""Instruction files: an envelope in an object of its own, beside the one that it belongs to."""
 
 from __future__ import annotations
 

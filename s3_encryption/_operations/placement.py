@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from .._body.request import SmallBody
 from .._checks import check_text_map
-from .._envelope import formats
+from .._envelope import formats, instruction_file
 from .._envelope.formats import Envelope, print_json
-from .._envelope.instruction_file import split
 from ..exceptions import (
     ConfigurationError,
     MetadataTooLargeError,
@@ -87,7 +86,7 @@ class Placement:
         if self.file is None:
             placed = PlacedEnvelope({**self.user_metadata, **formats.emit(envelope)})
         else:
-            with_object, content = split(envelope)
+            with_object, content = instruction_file.split(envelope)
             placed = PlacedEnvelope({**self.user_metadata, **with_object}, self.file, content)
         _check_size(placed.metadata)
         return placed

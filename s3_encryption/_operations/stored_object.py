@@ -13,9 +13,8 @@ from .._body.ranges import ByteRange, parse_content_range
 from .._body.response import read_bounded
 from .._crypto.content import ContentKey
 from .._crypto.contexts import AES_BLOCK_BYTES
-from .._envelope import formats
+from .._envelope import formats, instruction_file
 from .._envelope.formats import Envelope
-from .._envelope.instruction_file import MAX_INSTRUCTION_FILE_BYTES, merge
 from ..exceptions import DecryptionError, InvalidEnvelopeError, NotEncryptedError, quoted
 from .call import Call, Params, error_code
 from .placement import suffix_of
@@ -110,7 +109,7 @@ def _find_envelope(call: Call, metadata: Mapping[str, str]) -> Envelope:
     key = call.params["Key"] + suffix_of(call)
     content = _instruction_file(call, key)
     if content is not None:
-        return merge(fields, content)
+        return instruction_file.merge(fields, content)
     if fields or elsewhere:
         raise InvalidEnvelopeError(
             f"The object's instruction file {quoted(key)} does not exist, so its data key is missing."
@@ -125,7 +124,7 @@ def _instruction_file(call: Call, key: str) -> bytes | None:
         if error_code(error) in ("NoSuchKey", "404"):
             return None
         raise
-    return read_bounded(response["Body"], MAX_INSTRUCTION_FILE_BYTES)
+    return read_bounded(response["Body"], instruction_file.MAX_INSTRUCTION_FILE_BYTES)
 
 
 def plausible_cbc_length(noted: int | None, ciphertext_length: int | None) -> int | None:

@@ -83,7 +83,7 @@ def _check_stable(envelope: Envelope) -> None:
         merged = merge(*split(envelope))
     except InvalidEnvelopeError:
         # White space that JSON allows in a header, and nobody writes into a string of an instruction file.
-        assert not all(text.isprintable() for text in envelope.texts.values())
+        assert not all(text.isprintable() for text in envelope.optional_fields.values())
     else:
         assert merged == envelope
 
