@@ -280,6 +280,34 @@ RETRYABLE_DOWNLOAD_ERRORS: Any = _found("s3transfer.utils", "S3_RETRYABLE_DOWNLO
 MANAGED_COPIES_KEEP_METADATA = hasattr(_found("s3transfer.copies", "CopySubmissionTask"), "PRESERVED_METADATA_FIELDS")
 
 
+class FullReader:
+    """A file-like object whose ``read(size)`` is short only at the end.
+
+    s3transfer takes one read for one part, and what a socket or pipe did not deliver at once would be lost.
+    """
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def read(self, size: int | None = -1) -> Any:
+        """Return ``size`` bytes, or all that is left."""
+        if size is None or size < 0:
+            return self._source.read()
+        piece = self._source.read(size)
+        if not piece or len(piece) >= size:
+            return piece
+        parts = [piece]
+        size -= len(piece)
+        while size > 0 and (piece := self._source.read(size)):
+            parts.append(piece)
+            size -= len(piece)
+        # Of whatever type: what is no bytes is refused where it is read as a Body.
+        return type(parts[0])().join(parts)
+
+
 def provide_etag(future: Any, etag: str | None) -> None:
     """Tell a transfer the ETag of the object that it fetches, so that it pins its ranges.
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 from boto3.s3.transfer import TransferConfig
 from botocore.client import BaseClient
 
-from ._botocore import ExpectedRequest, NamingObject, validate, watched
+from ._botocore import ExpectedRequest, FullReader, NamingObject, validate, watched
 from ._checks import check_suffix
 from ._compat.aws import accepts_aws_config
 from ._envelope.formats import RESERVED_FIELDS
@@ -31,7 +31,7 @@ from ._operations.table import (
 )
 from ._plain_clients import kms_keyring, local_keyring, make_s3_client
 from ._settings import KEY_OPTIONS, OPTIONS, Settings, check_one_key, help_of_options, with_options
-from ._transfer.download import Download, FullReader
+from ._transfer.download import Download
 from ._transfer.seekable import open_object
 from .exceptions import (
     ConfigurationError,

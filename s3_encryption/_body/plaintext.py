@@ -19,6 +19,7 @@ from typing import Any
 
 from .._crypto.contexts import GCM_MAX_PLAINTEXT_BYTES, Buffer
 from ..exceptions import BodyChangedError, BodyMismatchError, ConfigurationError, ConfigurationTypeError
+from .raw_stream import read_full
 from .sizes import AHEAD_BYTES, IO_BLOCK_BYTES, SMALL_BODY_BYTES
 
 
@@ -92,6 +93,9 @@ class PlaintextSource:
         """Return all of a source of at most SMALL_BODY_BYTES; None for a longer one, which stays as it was."""
         if self.length is not None and self.length > SMALL_BODY_BYTES:
             return None
+        if self._content is not None:
+            self._ahead = bytes(self._next_of_content())
+            return self._ahead
         self.signal("signal_transferring")
         self._ahead = b"".join(self._read_until(SMALL_BODY_BYTES + 1 if self.length is None else self.length))
         if len(self._ahead) > SMALL_BODY_BYTES:
@@ -153,25 +157,22 @@ class PlaintextSource:
 
     def _block(self, size: int) -> bytes:
         """Return ``size`` bytes, fewer only at the end, however short the source's own reads are."""
-        parts: list[bytes] = []
         if self._left is not None:
             size = min(size, self._left)
-        while size > 0:
-            part = self.body.read(size)
-            if not isinstance(part, (bytes, bytearray, memoryview)):
-                raise ConfigurationTypeError(
-                    f"Body.read() must return bytes, not {type(part).__name__}: open files in binary mode ('rb')."
-                )
-            if not part:
-                break
-            if len(part) > size:
-                raise ConfigurationError("Body.read(size) returned more than size bytes.")
-            parts.append(bytes(part))
-            size -= len(part)
-        block = parts[0] if len(parts) == 1 else b"".join(parts)
+        block = read_full(self._read, size)
         if self._left is not None:
             self._left -= len(block)
         return block
+
+    def _read(self, size: int) -> bytes:
+        part = self.body.read(size)
+        if not isinstance(part, (bytes, bytearray, memoryview)):
+            raise ConfigurationTypeError(
+                f"Body.read() must return bytes, not {type(part).__name__}: open files in binary mode ('rb')."
+            )
+        if len(part) > size:
+            raise ConfigurationError("Body.read(size) returned more than size bytes.")
+        return bytes(part)
 
     def signal(self, name: str) -> None:
         """Pass on what s3transfer says to its bodies, where this is one of them."""

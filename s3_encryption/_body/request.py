@@ -18,6 +18,7 @@ from .._crypto.keystream import KeystreamSegment
 from .aws_chunked import ChunkedBody
 from .background import BackgroundThread, Task
 from .plaintext import PlaintextClaims, PlaintextSource
+from .raw_stream import RawStream
 from .sizes import IO_BLOCK_BYTES, SPOOL_MEMORY_BYTES
 
 
@@ -57,7 +58,7 @@ class SmallBody(io.BytesIO):
     """A small body, ready to be sent: not worth the question whether it may be ("Expect: 100-continue")."""
 
 
-class EncryptingReader(io.RawIOBase):
+class EncryptingReader(RawStream):
     """The Body that botocore reads: the ciphertext of a source, made while it is read.
 
     ``seek`` starts the same keystream again; the segment sees to it that the source did not change meanwhile. After an
@@ -80,8 +81,6 @@ class EncryptingReader(io.RawIOBase):
         self._claims = claims
         self._ahead = ahead
         self._length = segment.ciphertext_length(source.length)
-        self._position = 0
-        self._failure: Exception | None = None
         # A pass of reads, begun with the first one: ``blocks`` makes passes of its own.
         self._blocks: Iterator[Buffer] | None = None
         self._block = memoryview(b"")
@@ -92,18 +91,11 @@ class EncryptingReader(io.RawIOBase):
         # Asked by botocore for the Content-Length; without it, it would seek to the end.
         return self._length
 
-    def readable(self) -> bool:
-        return True
-
     def seekable(self) -> bool:
         return True
 
-    def tell(self) -> int:
-        return self._position
-
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._length}[whence]
-        self._position = max(0, start + offset)
+        self._position = max(0, self._sought(offset, whence, self._length))
         if self._position < self._taken:
             self.rewind()
         return self._position
@@ -151,10 +143,7 @@ class EncryptingReader(io.RawIOBase):
 
         All that is left for None or a negative size; nothing at the end only.
         """
-        if self.closed:
-            raise ValueError("I/O operation on closed file.")
-        if self._failure is not None:
-            raise self._failure
+        self._check_usable()
         try:
             if size is None or size < 0:
                 return b"".join(iter(lambda: self.read(IO_BLOCK_BYTES), b""))
@@ -165,11 +154,6 @@ class EncryptingReader(io.RawIOBase):
             raise
         self._position += len(data)
         return data
-
-    def readinto(self, buffer: Any) -> int:
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
 
     def in_chunks(self) -> ChunkedBody:
         """Return the same body as botocore would send it in chunks, with a checksum behind it, but without copies."""

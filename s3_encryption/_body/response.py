@@ -5,24 +5,26 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from typing import IO, Any
+from functools import partial
+from typing import Any
 
 from .._botocore import file_below, replace_checksum
 from .._crypto.buffers import BufferRing
 from .._crypto.contexts import HOLDBACK_BYTES, MIN_CALL_BYTES, Buffer, CipherContext, update_to_memory
 from ..exceptions import CipherStateError
 from .background import BackgroundThread, Task
+from .raw_stream import RawStream, read_full
 from .sizes import AHEAD_BYTES, READ_BYTES
+from .spool import VerifiedSpool
 
 # How many pieces may wait for it.
 _PIECES_AHEAD = 2
 
 
-class DecryptingStream(io.RawIOBase):
+class DecryptingStream(RawStream):
     """The raw stream of a decrypted response: botocore's StreamingBody reads it as it would read the socket.
 
     Plaintext is released when the whole object was verified: ``read()`` of everything verifies in memory, and so does
@@ -59,15 +61,7 @@ class DecryptingStream(io.RawIOBase):
         self._on_error = on_error
         self._pieces: Iterator[Buffer] | None = None
         self._piece = memoryview(b"")
-        self._position = 0
-        self._failure: BaseException | None = None
         self._in_use = threading.Lock()
-
-    def readable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
 
     def read(self, size: int | None = -1) -> bytes:
         """Return ``size`` bytes, fewer only at the end; everything that is left for None or a negative size."""
@@ -85,12 +79,9 @@ class DecryptingStream(io.RawIOBase):
             self._in_use.release()
 
     def _read(self, size: int | None) -> bytes:
-        if self.closed:
-            raise ValueError("I/O operation on closed file.")
-        if self._failure is not None:
-            raise self._failure
+        self._check_usable()
         try:
-            data = self._read_all() if size is None or size < 0 else self._read_exactly(size)
+            data = self._read_all() if size is None or size < 0 else read_full(self._take_up_to, size)
         except BaseException as error:
             # Also after an interrupt: what was read is lost, and the next read must not look like the end.
             self._failure = error
@@ -99,11 +90,6 @@ class DecryptingStream(io.RawIOBase):
             raise
         self._position += len(data)
         return data
-
-    def readinto(self, buffer: Any) -> int:
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
 
     def close(self) -> None:
         if not self.closed:
@@ -130,15 +116,13 @@ class DecryptingStream(io.RawIOBase):
             whole.write(piece)
         return whole.getvalue()
 
-    def _read_exactly(self, size: int) -> bytes:
-        parts = []
-        while size > 0 and self._fill():
-            # A copy: the next piece may be made in the same memory.
-            part = bytes(self._piece[:size])
-            self._piece = self._piece[size:]
-            size -= len(part)
-            parts.append(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+    def _take_up_to(self, size: int) -> bytes:
+        if not self._fill():
+            return b""
+        # A copy: the next piece may be made in the same memory.
+        part = bytes(self._piece[:size])
+        self._piece = self._piece[size:]
+        return part
 
     def _take(self) -> memoryview:
         rest, self._piece = self._piece, memoryview(b"")
@@ -186,43 +170,39 @@ class DecryptingStream(io.RawIOBase):
 
     def _verified_in_spool(self) -> Iterator[Buffer]:
         """Return plaintext from a second pass over the ciphertext, after a first one has verified it."""
-        spool = tempfile.SpooledTemporaryFile(max_size=self._buffer_size)  # noqa: SIM115 - closed by _from_spool
-        if self._ciphertext_length is not None:
-            spool.rollover()
-        try:
-            for _ in self._passed(self._new_context(True), spool):
-                pass
-        except BaseException:
-            spool.close()
-            raise
+        # An announced length is longer than the memory allowed: then it goes to a file at once.
+        spool = VerifiedSpool(self._buffer_size if self._ciphertext_length is None else 0)
+        spool.fill(self._ciphertext(), partial(self._processed, self._new_context(True)))
         # The second pass verifies again at its end, so that a changed temporary file does not go unnoticed.
         return _from_spool(spool, self._new_context(True), self._ciphertext_length)
 
-    def _passed(self, context: CipherContext, spool: IO[bytes] | None = None) -> Iterator[Buffer]:
-        """Return what a context makes of the body, of which a copy goes into a spool."""
-        data = _ciphertext(self._body, self._ciphertext_length or 0, spool)
+    def _passed(self, context: CipherContext) -> Iterator[Buffer]:
+        """Return what a context makes of the body."""
+        return self._processed(context, self._ciphertext())
+
+    def _processed(self, context: CipherContext, data: Iterator[bytes]) -> Iterator[Buffer]:
         return _processed(data, context, self._ciphertext_length, self._body)
+
+    def _ciphertext(self) -> Iterator[bytes]:
+        return _ciphertext(self._body, self._ciphertext_length or 0)
 
 
 # Outside of the stream, which they must not hold: it could not go before the garbage collector came round.
 
 
-def _ciphertext(body: Any, left: int, spool: IO[bytes] | None) -> Iterator[bytes]:
+def _ciphertext(body: Any, left: int) -> Iterator[bytes]:
     # What a context holds back comes with the first read, so that the pieces that it makes have READ_BYTES each.
     size = READ_BYTES + HOLDBACK_BYTES
     # Of what is announced not more is asked for than there is: then urllib3 need not copy it together. The last, empty
     # read makes botocore compare length and checksum before the context's end releases anything.
     while data := body.read(min(size, left) if left > 0 else size):
-        if spool is not None:
-            spool.write(data)
         yield data
         size, left = READ_BYTES, left - len(data)
 
 
-def _from_spool(spool: IO[bytes], context: CipherContext, size: int | None) -> Iterator[Buffer]:
+def _from_spool(spool: VerifiedSpool, context: CipherContext, size: int | None) -> Iterator[Buffer]:
     with spool:
-        spool.seek(0)
-        yield from _processed(iter(lambda: spool.read(READ_BYTES), b""), context, size)
+        yield from _processed(spool.pieces(), context, size)
 
 
 def _processed(data: Iterator[bytes], context: CipherContext, size: int | None, body: Any = None) -> Iterator[Buffer]:
@@ -294,8 +274,4 @@ def read_bounded(body: Any, limit: int) -> bytes:
 
 def read_up_to(body: Any, size: int) -> bytes:
     """Return ``size`` bytes of a response body; fewer at its end, which botocore then has found to be the true one."""
-    parts = []
-    while size > 0 and (part := body.read(size)):
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
+    return read_full(body.read, size)

@@ -1,4 +1,4 @@
-"""Managed transfers: downloads in parallel ranges of ciphertext, verified before anybody sees them; and upload sources.
+"""Managed downloads: in parallel ranges of ciphertext, verified before anybody sees them.
 
 Uploads need nothing of their own: s3transfer calls the client's put_object and upload_part, which encrypt.
 """
@@ -10,26 +10,22 @@ import copy
 import hashlib
 import io
 import os
-import stat
-import tempfile
 import threading
-import uuid
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import IO, Any
 
 import boto3.exceptions
 from boto3.s3.transfer import TransferConfig, create_transfer_manager
 from botocore.exceptions import ClientError
-from s3transfer.compat import seekable
 from s3transfer.exceptions import RetriesExceededError
 from s3transfer.subscribers import BaseSubscriber
 from s3transfer.utils import OSUtils
 
 from .._body.response import processed
-from .._body.sizes import READ_BYTES, WRITE_BYTES
+from .._body.sizes import READ_BYTES
+from .._body.spool import VerifiedSpool
 from .._botocore import (
     ALLOWED_DOWNLOAD_ARGS,
     DOWNLOAD_FAILED,
@@ -44,36 +40,7 @@ from .._crypto.out_of_order import OutOfOrderDecryptor
 from .._operations.call import Call, Params, error_code
 from .._operations.stored_object import StoredObject, pinned
 from ..exceptions import DecryptionError
-
-# What file systems take as a name.
-_MAX_NAME_BYTES = 255
-
-
-class FullReader:
-    """A file-like object whose ``read(size)`` is short only at the end.
-
-    s3transfer takes one read for one part, and what a socket or pipe did not deliver at once would be lost.
-    """
-
-    def __init__(self, source: Any) -> None:
-        self._source = source
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._source, name)
-
-    def read(self, size: int | None = -1) -> Any:
-        """Return ``size`` bytes, or all that is left."""
-        if size is None or size < 0:
-            return self._source.read()
-        piece = self._source.read(size)
-        if not piece or len(piece) >= size:
-            return piece
-        parts = [piece]
-        size -= len(piece)
-        while size > 0 and (piece := self._source.read(size)):
-            parts.append(piece)
-            size -= len(piece)
-        return type(parts[0])().join(parts)
+from .sinks import OffsetSink, OpenOnWrite, new_file, write_all, write_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +67,7 @@ class Download:
             with contextlib.closing(OpenOnWrite(name)) as device:
                 self.into_fileobj(device)
             return
-        with _new_file(name) as file:
+        with new_file(name) as file:
             try:
                 self._run(file, writes_unverified=True)
             except RetriesExceededError as error:
@@ -123,11 +90,11 @@ class Download:
         if stored is not None and envelope is None:
             self._fetch_ranges(sink, stored)
         elif stored is None or envelope is None or not envelope.suite.authenticated:
-            _write_all(sink, self._released(), self.callback)
+            write_all(sink, self._released(), self.callback)
         elif writes_unverified:
             self._fetch(stored, stored.content_key(), plaintext_to=sink)
         else:
-            _write_all(sink, self._verified(stored, stored.content_key()))
+            write_all(sink, self._verified(stored, stored.content_key()))
 
     def _released(self) -> Generator[bytes, None, None]:
         """Yield what one get_object releases; ask again, as often as s3transfer does, for what broke off."""
@@ -159,11 +126,10 @@ class Download:
             self._fetch(stored, key, plaintext_to=held)
             yield held.getvalue()
             return
-        with tempfile.TemporaryFile() as spool:
+        with VerifiedSpool() as spool:
             self._fetch(stored, key, ciphertext_to=spool)
-            spool.seek(0)
             # What comes from the spool is verified once more.
-            yield from processed(iter(lambda: spool.read(READ_BYTES), b""), key.decryptor(release_unverified=True))
+            yield from processed(spool.pieces(), key.decryptor(release_unverified=True))
 
     def _fetch(
         self,
@@ -171,19 +137,19 @@ class Download:
         key: ContentKey,
         *,
         plaintext_to: IO[bytes] | None = None,
-        ciphertext_to: IO[bytes] | None = None,
+        ciphertext_to: VerifiedSpool | None = None,
     ) -> None:
         """Fetch the object in ranges, write it wherever it is wanted, and verify it at the end."""
-        write = None if plaintext_to is None else partial(_write_at, plaintext_to)
+        write = None if plaintext_to is None else partial(write_at, plaintext_to)
         length = stored.ciphertext_length or 0
         parts = OutOfOrderDecryptor(key, length, self.config.multipart_chunksize, write)
 
         def take(offset: int, data: bytes) -> None:
             if ciphertext_to is not None:
-                _write_at(ciphertext_to, offset, data)
+                ciphertext_to.write_at(offset, data)
             parts.update(offset, data)
 
-        self._fetch_ranges(_Sink(take), stored)
+        self._fetch_ranges(OffsetSink(take), stored)
         parts.verify()
 
     def _fetch_ranges(self, sink: Any, stored: StoredObject) -> None:
@@ -252,61 +218,6 @@ class ResumeGuard:
             raise DecryptionError
 
 
-class OpenOnWrite:
-    """A file that is opened when it is first written to: to open a named pipe waits for its reader."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._file: IO[bytes] | None = None
-
-    def write(self, data: Buffer) -> None:
-        """Write a piece."""
-        if self._file is None:
-            self._file = open(self._name, "wb")  # noqa: SIM115 - closed by close
-        self._file.write(data)
-
-    def close(self) -> None:
-        """Close the file, if it was opened."""
-        if self._file is not None:
-            self._file.close()
-
-
-class _Sink:
-    """The file that s3transfer writes to: each piece, at its offset, in the order in which they come."""
-
-    def __init__(self, take: Callable[[int, bytes], object]) -> None:
-        self._take = take
-        self._offset = 0
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int) -> None:
-        """Go where the next piece belongs."""
-        self._offset = offset
-
-    def write(self, data: bytes) -> None:
-        """Pass on a piece."""
-        self._take(self._offset, data)
-
-
-def _write_all(sink: Any, pieces: Generator[Buffer, None, None], callback: Callable[[int], Any] | None = None) -> None:
-    """Write pieces one behind the other, at the start of what can seek, as s3transfer does."""
-    with contextlib.closing(pieces):
-        for number, piece in enumerate(pieces):
-            if number == 0 and seekable(sink):
-                sink.seek(0)
-            sink.write(bytes(piece))
-            if callback is not None:
-                callback(len(piece))
-
-
-def _write_at(file: IO[bytes], position: int, data: Buffer) -> None:
-    file.seek(position)
-    for start in range(0, len(data), WRITE_BYTES):
-        file.write(data[start : start + WRITE_BYTES])
-
-
 class PinnedSizeAndETag(BaseSubscriber):  # type: ignore[misc]
     """Tells s3transfer size and ETag, so that it need not ask, and every range is of the same object."""
 
@@ -336,33 +247,6 @@ class PlaintextProgress(BaseSubscriber):  # type: ignore[misc]
             change = min(self._seen, self._limit) - before
         if change:
             self._callback(change)
-
-
-@contextlib.contextmanager
-def _new_file(name: str) -> Iterator[IO[bytes]]:
-    """Yield a file that gets its name at the end, if all went well; until then nobody else may read it."""
-    ending = f".{uuid.uuid4().hex[:8]}"
-    room = _MAX_NAME_BYTES - len(ending)
-    # Not Path.with_name, to which a file's name and a folder's are the same.
-    folder, last = os.path.split(name)
-    temporary = Path(folder, os.fsdecode(os.fsencode(last)[:room]) + ending)
-    try:
-        with temporary.open("xb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            _set_mode(temporary, 0o600)
-            yield file
-        _set_mode(temporary, mode)
-        temporary.replace(name)
-    except BaseException:
-        with contextlib.suppress(NotADirectoryError):
-            temporary.unlink(missing_ok=True)
-        raise
-
-
-def _set_mode(path: Path, mode: int) -> None:
-    # Some mounted file systems have no modes.
-    with contextlib.suppress(OSError):
-        path.chmod(mode)
 
 
 def _adapted(config: TransferConfig) -> TransferConfig:

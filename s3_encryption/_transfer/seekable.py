@@ -8,14 +8,16 @@ file), and reads decrypt from there.
 from __future__ import annotations
 
 import io
-import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from typing import IO, Any
+from functools import partial
 
 from .._body.ranges import ByteRange, parse_content_range
+from .._body.raw_stream import RawStream
+from .._body.response import processed
 from .._body.sizes import READ_AHEAD_BYTES, READ_BYTES
+from .._body.spool import VerifiedSpool
 from .._crypto.content import ContentKey
 from .._crypto.contexts import VerifyFirst
 from .._operations.call import Call
@@ -27,7 +29,7 @@ from ..exceptions import DecryptionError, UnsupportedOperationError
 ReadSpan = Callable[[int, int], bytes]
 
 
-class SeekableObject(io.RawIOBase):
+class SeekableObject(RawStream):
     """The raw file under the buffer: every read asks for what it needs."""
 
     def __init__(self, length: int, read_span: ReadSpan, close: Callable[[], None] = lambda: None) -> None:
@@ -35,28 +37,20 @@ class SeekableObject(io.RawIOBase):
         self._length = length
         self._read_span = read_span
         self._close = close
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
 
     def seekable(self) -> bool:
         return True
 
-    def tell(self) -> int:
-        return self._position
-
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._length}[whence]
-        if start + offset < 0:
-            raise ValueError(f"negative seek value {start + offset}")
-        self._position = start + offset
-        return self._position
+        position = self._sought(offset, whence, self._length)
+        if position < 0:
+            raise ValueError(f"negative seek value {position}")
+        self._position = position
+        return position
 
-    def readinto(self, buffer: Any) -> int:
-        data = self._read_to(self._position + len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
+    def read(self, size: int | None = -1) -> bytes:
+        """Return ``size`` bytes, fewer only at the end; all that is left for None or a negative size."""
+        return self.readall() if size is None or size < 0 else self._read_to(self._position + size)
 
     def readall(self) -> bytes:
         """Return all that is left. Without this, it would be asked for in pieces of 8 KiB."""
@@ -97,7 +91,7 @@ def open_object(call: Call) -> io.BufferedReader:
     if settings.enable_unauthenticated_ranges:
         raw = SeekableObject(length, _decrypted(key, ranges.read_span))
     else:
-        spool = _Spool(stored, key)
+        spool = _SpooledObject(stored, key)
         raw = SeekableObject(length, _decrypted(key, spool.read_span), spool.close)
     return io.BufferedReader(raw, READ_AHEAD_BYTES)
 
@@ -118,43 +112,35 @@ def _decrypted(key: ContentKey, read_span: ReadSpan) -> ReadSpan:
     return read
 
 
-class _Spool:
+class _SpooledObject:
     """The ciphertext of an object, fetched and verified at the first read."""
 
     def __init__(self, stored: StoredObject, key: ContentKey) -> None:
         self._stored = stored
         self._key = key
-        self._file: IO[bytes] | None = None
+        self._spool: VerifiedSpool | None = None
 
     def read_span(self, start: int, stop: int) -> bytes:
         """Return a span of the ciphertext, after all of it was verified."""
-        if self._file is None:
-            self._file = self._verified()
-        self._file.seek(start)
-        return self._file.read(stop - start)
+        if self._spool is None:
+            self._spool = self._verified()
+        return self._spool.read_span(start, stop)
 
     def close(self) -> None:
         """Drop the ciphertext."""
-        if self._file is not None:
-            self._file.close()
+        if self._spool is not None:
+            self._spool.close()
 
-    def _verified(self) -> IO[bytes]:
-        buffer_size = self._stored.call.encryption.settings.buffer_size
-        file = tempfile.SpooledTemporaryFile(max_size=buffer_size)  # noqa: SIM115 - closed with the object's file
+    def _verified(self) -> VerifiedSpool:
+        spool = VerifiedSpool(self._stored.call.encryption.settings.buffer_size)
         context = self._key.decryptor(release_unverified=True)
-        try:
-            with closing(self._stored.get()["Body"]) as body:
-                while piece := body.read(READ_BYTES):
-                    context.update(piece)
-                    file.write(piece)
-            context.finalize()
-            if file.tell() != self._stored.ciphertext_length:
-                # HEAD told of another object: where this one's plaintext ends would be anybody's guess.
-                raise DecryptionError
-        except BaseException:
-            file.close()
-            raise
-        return file
+        with closing(self._stored.get()["Body"]) as body:
+            spool.fill(iter(partial(body.read, READ_BYTES), b""), lambda data: processed(data, context))
+        if spool.length != self._stored.ciphertext_length:
+            # HEAD told of another object: where this one's plaintext ends would be anybody's guess.
+            spool.close()
+            raise DecryptionError
+        return spool
 
 
 class RangeSource:
