@@ -268,3 +268,74 @@ def test_a_small_put_passes_few_modules() -> None:
         world.close_clients()
     assert {"client", "_operations.put", "_sealer"} <= entered
     assert len(entered) <= MAX_MODULES_OF_A_SMALL_PUT, sorted(entered)
+
+
+# --- what botocore does not promise -----------------------------------------------------------------------------------
+
+
+def own_names() -> set[str]:
+    """Return every name that begins with one underscore and that the package itself gives to something."""
+    names = set()
+    for module in MODULES:
+        for node in ast.walk(tree_of(module)):
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                names.add(node.name)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                names.add(node.id)
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                names.add(node.attr)
+    return {name for name in names if re.match(r"_[^_]", name)}
+
+
+def foreign_names(module: str) -> Iterator[str]:
+    """Yield the private names of others that a module touches."""
+    own = own_names() | {module.split(".")[-1] for module in MODULES} | {module.split(".")[0] for module in MODULES}
+    for node in ast.walk(tree_of(module)):
+        used = []
+        if isinstance(node, ast.Attribute):
+            used = [node.attr]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            used = [alias.name for alias in node.names]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("getattr", "hasattr"):
+            used = [str(argument.value) for argument in node.args if isinstance(argument, ast.Constant)]
+        yield from (name for name in used if re.match(r"_[^_]", name) and name not in own)
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module != "_botocore"])
+def test_private_names_of_others_stand_in_one_module(module: str) -> None:
+    """What botocore, boto3 and s3transfer do not promise is touched in ``_botocore`` only."""
+    assert set(foreign_names(module)) == set()
+
+
+def test_walk_sees_private_names_of_others() -> None:
+    """In the module that is made for them, the search finds some."""
+    assert {"_checksum_name", "_raw_stream"} <= set(foreign_names("_botocore"))
+
+
+# --- where tests stand ------------------------------------------------------------------------------------------------
+
+# Modules without a test file of their name, and what tests them.
+TESTED_ELSEWHERE = {
+    "_version": "test_readme.py",
+    "_typing": "type_checking/test_types.py",
+    "_conflicts": "client/test_construction.py",
+    "_body.sizes": "body/test_plaintext.py",
+    "_compat.aws": "migration",
+    "_plain_clients": "client/test_construction.py",
+    "_operations.stored_object": "operations/test_get.py",
+    "instruction_file_config": "migration",
+    "client": "client",
+    "session": "client/test_session.py",
+    "_checks": "test_settings.py",
+}
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if "__init__" not in module])
+def test_path_says_which_tests_cover_a_file(module: str) -> None:
+    """``s3_encryption/_room/module.py`` is tested by ``tests/room/test_module.py``, or ``test_module_topic.py``."""
+    if module in TESTED_ELSEWHERE or room_of(module) == "materials":
+        assert (TESTS / TESTED_ELSEWHERE.get(module, "migration")).exists()
+        return
+    *folders, name = (part.removeprefix("_") for part in module.split("."))
+    folder = TESTS.joinpath(*folders)
+    assert [*folder.glob(f"test_{name}.py"), *folder.glob(f"test_{name}_*.py")]
