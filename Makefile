@@ -4,10 +4,15 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+CORE_TESTS := tests/crypto tests/keys tests/envelope tests/test_sealer*.py tests/test_exceptions.py
+# The oldest versions that setup.cfg allows.
+FLOOR := boto3==1.36.0 botocore==1.36.0 s3transfer==0.11.0 pycryptodome==4.3.0
+FLOOR_VENV ?= .venv-floor
+FLOOR_READY := $(FLOOR_VENV)/.ready
 LINTED := s3_encryption tests examples benchmarks setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-core fuzz soak mutants attack lint format types interop bench docs third-party build clean
+.PHONY: help install demo test test-floor test-core fuzz soak mutants attack lint format types interop bench docs third-party build clean
 
 ## help: list the targets
 help:
@@ -29,9 +34,19 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
+## test-floor: run the tests of core and client on the oldest versions that setup.cfg declares, and on Python 3.10 if it is there
+test-floor: $(FLOOR_READY)
+	$(FLOOR_VENV)/bin/python -m pytest -q -n 2 --dist loadfile $(CORE_TESTS) tests/body tests/operations tests/transfer tests/client
+
+$(FLOOR_READY): setup.cfg requirements-dev.txt
+	@for python in python3.10 $(HOME)/.pyenv/versions/3.10.*/bin/python3 $(PYTHON); do \
+		if $$python -c '' 2>/dev/null; then $$python --version && $$python -m venv $(FLOOR_VENV) && break; fi; done
+	$(FLOOR_VENV)/bin/python -m pip install --quiet --requirement requirements-dev.txt $(FLOOR)
+	@touch $(FLOOR_READY)
+
 ## test-core: run the tests of the core, which need no server
 test-core: $(READY)
-	$(BIN)/python -m pytest tests/crypto tests/keys tests/envelope tests/test_sealer*.py tests/test_exceptions.py
+	$(BIN)/python -m pytest $(CORE_TESTS)
 
 ## attack: run the attacks in full, fuzz the parsers for a moment (FUZZ_SECONDS, 5, each), and say how much was tried
 attack: $(READY)
@@ -93,4 +108,4 @@ build: $(READY)
 
 ## clean: remove what the other targets have made
 clean:
-	rm -rf $(VENV) .hypothesis .interop .third-party .mutants dist build *.egg-info
+	rm -rf $(VENV) $(FLOOR_VENV) .hypothesis .interop .third-party .mutants dist build *.egg-info

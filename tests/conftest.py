@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.loaders import Loader
+from support.features import skip_what_is_missing
 
 REGION = "us-east-1"
 AWS_SETTINGS = {
@@ -24,6 +25,11 @@ AWS_SETTINGS = {
 }
 _USERS_SETTINGS = ("AWS_", "BOTO", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what the installed boto3 can't do."""
+    skip_what_is_missing(items)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -339,3 +339,16 @@ def test_path_says_which_tests_cover_a_file(module: str) -> None:
     *folders, name = (part.removeprefix("_") for part in module.split("."))
     folder = TESTS.joinpath(*folders)
     assert [*folder.glob(f"test_{name}.py"), *folder.glob(f"test_{name}_*.py")]
+
+
+# --- what it stands on ------------------------------------------------------------------------------------------------
+
+
+def test_floor_that_is_tested_is_the_one_that_is_declared() -> None:
+    """The versions of ``make test-floor`` are the lower bounds in setup.cfg."""
+    makefile = (PACKAGE.parent / "Makefile").read_text("utf-8")
+    configuration = (PACKAGE.parent / "setup.cfg").read_text("utf-8")
+    floor = dict(re.findall(r"(\w+)==([\d.]+)", makefile))
+    declared = dict(re.findall(r"^    (boto3|pycryptodome)>=([\d.]+)$", configuration, re.MULTILINE))
+    assert declared.keys() == {"boto3", "pycryptodome"}
+    assert {name: floor[name] for name in declared} == {name: f"{version}.0" for name, version in declared.items()}

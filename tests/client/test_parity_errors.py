@@ -16,7 +16,7 @@ from botocore.exceptions import (
     ParamValidationError,
     WaiterError,
 )
-from s3transfer.exceptions import S3DownloadFailedError
+from support.features import DOWNLOAD_FAILED_ERROR
 from support.servers import HANG_UP, NO_FAULT, refusal
 from support.uploads import MIB, Upload
 from support.worlds import KEY, StrictWorld, World, error_of
@@ -205,11 +205,11 @@ def test_file_transfers_fail_in_boto3s_classes(s3: StrictWorld, tmp_path: Path) 
 
 
 def test_object_that_changes_while_it_is_downloaded_is_told_as_by_boto3(s3: StrictWorld) -> None:
-    """E1: S3DownloadFailedError, however long the object is."""
+    """E1: s3transfer's own error, however long the object is."""
     s3.client().put_object(**s3.object_at(), Body=b"text")
     for client in (s3.plain, s3.client()):
         s3.server.script(refusal(412, "PreconditionFailed"), method="GET")
-        with pytest.raises(S3DownloadFailedError, match="ETag"):
+        with pytest.raises(DOWNLOAD_FAILED_ERROR, match="ETag"):
             client.download_fileobj(s3.bucket, KEY, io.BytesIO())
 
 

@@ -8,10 +8,11 @@ import json
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, IncompleteReadError
+from botocore.exceptions import ClientError
 from Crypto.Cipher import AES
 from support.encoders import AUTHENTICATED, ENCODERS, WITH_OBJECT, store_with_file
 from support.fake_kms import KMS_KEY_ARN, FakeKms
+from support.features import CUT_STREAM_ERROR
 from support.servers import ENDLESS, Request, cut_body, refusal
 from support.worlds import AES_KEY, KEY, StrictWorld, World
 
@@ -337,7 +338,7 @@ def test_cut_transfer_of_the_file_is_botocores_error(s3: StrictWorld) -> None:
     """A connection that breaks in the file is no tampering: botocore's own error says what happened."""
     store_split(s3, "V2")
     s3.server.script(cut_body(50), method="GET", path_end=".instruction")
-    with pytest.raises(IncompleteReadError):
+    with pytest.raises(CUT_STREAM_ERROR):
         read(s3)
 
 

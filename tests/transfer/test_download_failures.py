@@ -16,8 +16,8 @@ from boto3.exceptions import RetriesExceededError
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 from s3transfer.exceptions import RetriesExceededError as ManagersRetriesExceededError
-from s3transfer.exceptions import S3DownloadFailedError
 from support.fake_kms import KMS_KEY_ARN, FakeKms
+from support.features import DOWNLOAD_FAILED_ERROR
 from support.servers import Answer, Fault, cut_body, refusal
 from support.uploads import MIB, policies
 from support.worlds import KEY, StrictWorld
@@ -216,7 +216,7 @@ def test_dl_07_rg_10_object_that_is_replaced_between_ranges_is_refused(s3: Stric
         client.put_object(**s3.object_at(), Body=DATA[: 20 * MIB])
         client.put_object(**s3.object_at("other"), Body=DATA[1 : 20 * MIB + 1])
         replaced_during(s3, "GET")
-        with pytest.raises(S3DownloadFailedError) as caught:
+        with pytest.raises(DOWNLOAD_FAILED_ERROR) as caught:
             download(client, s3, way, target, Config=TransferConfig(max_concurrency=1))
         errors.append((type(caught.value), str(caught.value)))
     assert errors[0] == errors[1]
@@ -228,7 +228,7 @@ def test_large_object_that_is_replaced_after_the_head_is_refused(s3: StrictWorld
     client = stored(s3, 20 * MIB)
     client.put_object(**s3.object_at("other"), Body=DATA[: 20 * MIB + 5])
     replaced_during(s3, "HEAD")
-    with pytest.raises((ClientError, S3DownloadFailedError)):
+    with pytest.raises((ClientError, DOWNLOAD_FAILED_ERROR)):
         client.download_file(s3.bucket, KEY, str(target))
     assert_untouched(target)
 
