@@ -13,36 +13,10 @@ from types import FrameType
 
 import pytest
 from support.core_process import run_core
+from support.house import MODULES, PACKAGE, ROOMS, TESTS, room_of, tree_of
 from support.strict_s3 import StrictS3
 from support.worlds import served_by
 
-PACKAGE = Path(__file__).resolve().parent.parent / "s3_encryption"
-TESTS = Path(__file__).resolve().parent
-
-# From the bottom up: each may import those before it. A folder is one room; inside it, imports only have no circle.
-ROOMS = (
-    "exceptions",
-    "_version",
-    "_conflicts",
-    "_checks",
-    "_botocore",
-    "_crypto",
-    "_keys",
-    "_envelope",
-    "_settings",
-    "_sealer",
-    "_body",
-    "_operations",
-    "_transfer",
-    "_plain_clients",
-    "_compat",
-    "_typing",
-    "client",
-    "session",
-    "instruction_file_config",
-    "materials",
-    "__init__",
-)
 CORE = ("exceptions", "_checks", "_settings", "_crypto", "_keys", "_envelope", "_sealer")
 BOTO = frozenset({"boto3", "botocore", "s3transfer"})
 MAY_IMPORT_CRYPTO = frozenset(
@@ -55,20 +29,7 @@ MAY_IMPORT_CRYPTO = frozenset(
     }
 )
 
-# Dotted names below the package, of modules; a folder's own __init__ is "folder.__init__".
-MODULES = sorted(".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py"))
-
 all_modules = pytest.mark.parametrize("module", MODULES)
-
-
-def room_of(module: str) -> str:
-    """Return the room that a module is in."""
-    return module.partition(".")[0]
-
-
-def tree_of(module: str) -> ast.Module:
-    """Return the syntax tree of a module."""
-    return ast.parse((PACKAGE / f"{module.replace('.', '/')}.py").read_text("utf-8"))
 
 
 def imported_names(module: str) -> Iterator[str]:
