@@ -60,7 +60,7 @@ def _row(check: Check, sentence: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a client was told, but for its key. Frozen: nothing can be changed afterwards.
+    """The options of a client, but for its key. Frozen: nothing can be changed afterwards.
 
     Raises:
         ConfigurationError: An option is wrong, or two contradict each other.

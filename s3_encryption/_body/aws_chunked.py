@@ -43,7 +43,7 @@ class Reader(Protocol):
 class ChunkedBody:
     """An encrypted body in chunks of IO_BLOCK_BYTES, with a CRC-32 of the ciphertext behind them: what urllib3 reads.
 
-    Its length can be told beforehand, so it needs no chunks of HTTP's own around it.
+    Its length is known beforehand, so it needs no chunks of HTTP's own around it.
     """
 
     def __init__(self, reader: Reader) -> None:

@@ -48,5 +48,5 @@ class RawStream(io.RawIOBase):
             raise self._failure
 
     def _sought(self, offset: int, whence: int, length: int) -> int:
-        """Return the position that a seek means in a stream of so many bytes; it may be before its start."""
+        """Return the position that a seek means in a stream of that length in bytes; it may be before its start."""
         return offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: length}[whence]

@@ -35,7 +35,7 @@ def encrypted_blocks(
         source: The plaintext.
         context: What encrypts it.
         claims: What it is compared with.
-        memory: Returns room for so many bytes of output; used again, if at all, when the next block is asked for.
+        memory: Returns room for that many bytes of output; used again, if at all, when the next block is asked for.
         observe: Sees each block before it is yielded.
     """
     check = claims.new_check()

@@ -62,7 +62,7 @@ def update_to_memory(
     Args:
         context: What makes it.
         data: The piece.
-        memory: Returns room for so many bytes.
+        memory: Returns room for that many bytes.
     """
     output = memory(context.output_size(len(data)))
     return output[: context.update_into(data, output)]

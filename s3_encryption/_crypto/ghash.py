@@ -134,7 +134,7 @@ def as_number(block: bytes) -> int:
 
 
 def block_count(length: int) -> int:
-    """Return how many blocks so many bytes take up."""
+    """Return how many blocks that many bytes take up."""
     return -(-length // AES_BLOCK_BYTES)
 
 

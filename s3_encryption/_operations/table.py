@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from .call import CONTEXT_PARAMETER, SUFFIX_PARAMETER, Call
 from .copy import copy_object, rename_object
@@ -86,18 +87,26 @@ PRESIGNED_WARNING = "Whoever uses a presigned URL to read gets the encrypted obj
 _UNKNOWN_WITH_DATA = Operation("protect", reason="This version does not know how to keep its data encrypted.")
 
 
+# Of models that were looked through: each client that is there has some.
+_DECIDED: WeakKeyDictionary[Any, Operation] = WeakKeyDictionary()
+
+
 def decision(model: Any) -> Operation:
     """Return what becomes of an operation, by botocore's model of it: what carries no content passes."""
-    decided = OPERATIONS.get(model.name)
-    if decided is not None:
-        return decided
+    decided = OPERATIONS.get(model.name) or _DECIDED.get(model)
+    if decided is None:
+        decided = _DECIDED[model] = _decided_by(model)
+    return decided
+
+
+def _decided_by(model: Any) -> Operation:
     streams = model.has_event_stream_input or model.has_event_stream_output
     carries_data = streams or _holds_data(model.input_shape) or _holds_data(model.output_shape)
     return _UNKNOWN_WITH_DATA if carries_data else _PASS
 
 
 def is_unsafe_to_presign(method: str, meta: Any) -> bool:
-    """Tell whether a presigned URL for a client's method would let whoever uses it store content unencrypted."""
+    """Return whether a presigned URL for a client's method would let whoever uses it store content unencrypted."""
     name = meta.method_to_api_mapping.get(method)
     if name is None:
         return False  # botocore says what is wrong with it
@@ -107,7 +116,7 @@ def is_unsafe_to_presign(method: str, meta: Any) -> bool:
 
 
 def _holds_data(shape: Any, *outer: str) -> bool:
-    """Tell whether what has this shape of botocore's has room for bytes, or is a text that is sent as it is."""
+    """Return whether what has this shape of botocore's has room for bytes, or is a text that is sent as it is."""
     if shape is None or shape.name in outer:
         return False
     if shape.type_name == "blob":

@@ -92,7 +92,7 @@ class Part:
     """One part of an upload.
 
     ``length`` is None until it is known; ``params`` are those of the last attempt to send it. ``etag`` is what the
-    caller was told, ``answer`` what S3 said.
+    caller got, ``answer`` what S3 said.
     """
 
     def __init__(self, number: int, params: dict[str, Any]) -> None:
@@ -137,7 +137,7 @@ class Part:
         self._go_on(PartEvent.PLACE)
 
     def hold(self, spool: IO[bytes], etag: str) -> None:
-        """Hold its ciphertext back; the caller is told an ETag that stands for S3's own."""
+        """Hold its ciphertext back; the caller gets an ETag that stands for S3's own."""
         self._go_on(PartEvent.HOLD)
         self.close()
         self._spool = spool
