@@ -62,7 +62,7 @@ soak: $(READY)
 	# One arena: with one for each thread, memory that was freed would look like memory that is kept.
 	MALLOC_ARENA_MAX=1 $(BIN)/python tests/soak
 
-## mutants: change the checks of the core one by one, print what no test notices, and the score (an hour; MODULES="ciphers ghash": some)
+## mutants: change the checks of the core one by one, print what no test notices, and the score (an hour; MODULES="_crypto.content _crypto.ghash": some)
 mutants: MODULES ?= *
 mutants: $(READY)
 	rm -rf .mutants && mkdir .mutants
