@@ -9,11 +9,11 @@ from __future__ import annotations
 import importlib
 import inspect
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import boto3
-import boto3.s3.transfer
+import botocore.client
 import botocore.session
 from botocore.client import BaseClient
 from botocore.exceptions import HTTPClientError, ParamValidationError
@@ -46,16 +46,29 @@ def check_guard() -> None:
     Raises:
         ImportError: It calls something else.
     """
-    call = inspect.unwrap(BaseClient._make_api_call)
+    call = inspect.unwrap(getattr(BaseClient, "_make_api_call", None))  # type: ignore[arg-type]
     is_botocores = getattr(call, "__module__", None) == BaseClient.__module__
     calls = getattr(getattr(call, "__code__", None), "co_names", ())
-    if not hasattr(BaseClient, "_make_request") or (is_botocores and "_make_request" not in calls):
+    is_called = any("_make_api_call" in names for names in _names_used_by(vars(botocore.client).values()))
+    is_guarded = hasattr(BaseClient, "_make_request") and ("_make_request" in calls or not is_botocores)
+    if call is None or not is_called or not is_guarded:
         raise ImportError(_TOO_NEW.format("its clients send requests in another way"))
     # With the CRT installed, boto3 would hand whole transfers to it, past this package. It asks for the client's
     # credentials first, and gets none.
     compatible = _found("boto3.crt", "is_crt_compatible_request")
     if compatible is not None and "_get_credentials" not in inspect.unwrap(compatible).__code__.co_names:
         raise ImportError(_TOO_NEW.format("its fast transfers choose their client in another way"))
+
+
+def _names_used_by(things: Iterable[Any]) -> Iterator[tuple[str, ...]]:
+    """Yield the names that code uses: of functions, of classes' methods, and of functions within these."""
+    for thing in things:
+        if inspect.isclass(thing) and thing.__module__ == botocore.client.__name__:
+            yield from _names_used_by(vars(thing).values())
+        code = thing if inspect.iscode(thing) else getattr(thing, "__code__", None)
+        if inspect.iscode(code):
+            yield code.co_names
+            yield from _names_used_by(code.co_consts)
 
 
 _ChecksumBody = _found("botocore.httpchecksum", "StreamingChecksumBody")
@@ -69,7 +82,7 @@ class ExpectedRequest:
         envelope_fields: The names that metadata of the envelope may have.
     """
 
-    __slots__ = ("_body", "_headers", "is_checked")
+    __slots__ = ("_body", "_headers", "is_checked", "is_watched")
 
     def __init__(self, params: Mapping[str, Any], envelope_fields: frozenset[str]) -> None:
         metadata = params.get("Metadata") or {}
@@ -78,6 +91,7 @@ class ExpectedRequest:
         }
         self._body = params.get("Body")
         self.is_checked = False
+        self.is_watched = False
 
     def prepared(self, request: dict[str, Any]) -> dict[str, Any]:
         """Check that it is in a request of botocore's, and return the request to send.
@@ -91,13 +105,28 @@ class ExpectedRequest:
                 "An event handler has removed or changed the object's envelope, so that nobody could read the object. "
                 'Let the handler add to params["Metadata"], and not replace it.'
             )
-        if self._body is not None and not _is_or_wraps(request["body"], self._body):
+        body = request["body"]
+        if self._body is not None and not _is_or_wraps(body, self._body):
+            if not hasattr(body, "_raw") and type(body).__module__.startswith("botocore."):
+                raise UnsupportedOperationError(_TOO_NEW.format("it wraps the body of a request in another way"))
             raise UnsupportedOperationError(
                 "An event handler has replaced the encrypted body, and what it put there would be stored as it is. "
                 "Change the Body before it is given to this client."
             )
         self.is_checked = True
         return request if self._body is None else self._to_send(request)
+
+    def check_sent(self) -> None:
+        """Check, after the call, that nothing can have gone out past ``prepared``.
+
+        Where the endpoint is watched, nothing has: whoever answers calls himself, as botocore's Stubber does, sends
+        nothing.
+
+        Raises:
+            UnsupportedOperationError: Something may have been sent that was never looked at.
+        """
+        if not self.is_checked and not self.is_watched:
+            raise UnsupportedOperationError(_TOO_NEW.format("it sent a request past the check of its body"))
 
     def _to_send(self, request: dict[str, Any]) -> dict[str, Any]:
         body, headers = request["body"], request["headers"]
@@ -118,7 +147,8 @@ class ExpectedRequest:
 def _is_or_wraps(body: Any, expected: Any) -> bool:
     """Return whether a body is the expected one, or botocore's wrapper around it, whatever the names of both are."""
     is_wrapper = type(body).__module__ == "botocore.httpchecksum"
-    return body is expected or (is_wrapper and any(held is expected for held in vars(body).values()))
+    held = getattr(body, "__dict__", {}).values() if is_wrapper else ()
+    return body is expected or any(value is expected for value in held)
 
 
 def _without(unwanted: str, headers: Mapping[str, str]) -> dict[str, str]:
@@ -135,22 +165,33 @@ class _WatchedEndpoint:
         self._expected = expected
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._endpoint, name)
-
-    def make_request(self, *args: Any, **kwargs: Any) -> Any:
-        """Send a request, if the guard has seen it."""
-        if not self._expected.is_checked:
-            raise UnsupportedOperationError(_TOO_NEW.format("it sent a request past the check of its body"))
-        return self._endpoint.make_request(*args, **kwargs)
+        found = getattr(self._endpoint, name)
+        # Whatever the method is called that sends. What is no method is read by libraries that trace calls.
+        if callable(found) and not self._expected.is_checked:
+            raise UnsupportedOperationError(_TOO_NEW.format("it sends requests past the check of their bodies"))
+        return found
 
 
 def watched(client_state: Mapping[str, Any], expected: ExpectedRequest) -> dict[str, Any]:
     """Return what takes the place of a client's endpoint in its state, for one request.
 
-    Without the name ``_endpoint``: nothing; the guard then stands on ``_make_request`` alone.
+    Without the name ``_endpoint``: nothing. Whether the guard has run is then asked after the call, and also calls that
+    somebody answers himself are refused.
     """
     endpoint = client_state.get("_endpoint")
-    return {} if endpoint is None else {"_endpoint": _WatchedEndpoint(endpoint, expected)}
+    if endpoint is None:
+        return {}
+    expected.is_watched = True
+    return {"_endpoint": _WatchedEndpoint(endpoint, expected)}
+
+
+def state_of(client: Any) -> dict[str, Any]:
+    """Return the state of a client, without what somebody has put over its methods.
+
+    In a client that encrypts it would stand over the methods that do so.
+    """
+    made = type(client)
+    return {name: value for name, value in vars(client).items() if not callable(getattr(made, name, None))}
 
 
 class NamingObject:
@@ -169,8 +210,9 @@ class NamingObject:
         if isinstance(error, S3EncryptionClientError):
             error.about(self._bucket, self._key)
         elif isinstance(error, HTTPClientError):
-            # What a body raises while it is sent, botocore wraps, as if the network had failed.
-            raised_by_body = error.kwargs.get("error")
+            # What a body raises while it is sent, botocore wraps, as if the network had failed. Without the name:
+            # Python itself knows what was being handled.
+            raised_by_body = getattr(error, "kwargs", {}).get("error", error.__context__)
             if isinstance(raised_by_body, S3EncryptionClientError):
                 raise raised_by_body.about(self._bucket, self._key) from None
 
@@ -232,15 +274,18 @@ def replace_checksum(body: Any, replacement: Callable[[Any], Any]) -> None:
 
     Without the name: botocore computes it where it does.
     """
-    if type(body) is _ChecksumBody and hasattr(body, "_checksum"):
+    if type(body) is _ChecksumBody and "_checksum" in vars(body):
         body._checksum = replacement(body._checksum)
 
 
 def file_below(body: Any) -> Any:
     """Return the file that a response body is read from, for ``set_socket_timeout``.
 
-    Without a name: an AttributeError, for which botocore has its own words in a log.
+    Raises:
+        UnsupportedOperationError: Botocore's own name for it is another.
     """
+    if not hasattr(body, "_raw_stream"):
+        raise UnsupportedOperationError(_TOO_NEW.format("the socket of a response can't be found"))
     return body._raw_stream._fp
 
 
@@ -260,13 +305,16 @@ def session_of(client: Any) -> boto3.Session:
             _TOO_NEW.format("a client's credentials can't be found. Or pass keyring=KmsKeyring(kms_client, kms_key_id)")
         )
     # Not set_credentials(): that would freeze credentials that refresh themselves.
-    core._credentials = get_credentials()
+    core._credentials = credentials = get_credentials()
+    if credentials is not None and core.get_credentials() is not credentials:
+        raise UnsupportedOperationError(_TOO_NEW.format("its sessions keep credentials in another way"))
     return boto3.Session(botocore_session=core)
 
 
 # --- transfers --------------------------------------------------------------------------------------------------------
 
 _Manager = _found("s3transfer.manager", "TransferManager")
+_BOTO3S_MAKER = _found("boto3.s3.transfer", "create_transfer_manager")
 # Without them: S3 refuses what is wrong, in its own words.
 UNSUPPORTED_BUCKETS: Mapping[str, Any] = getattr(_Manager, "_UNSUPPORTED_BUCKET_PATTERNS", {})
 ALLOWED_DOWNLOAD_ARGS: Sequence[str] | None = getattr(_Manager, "ALLOWED_DOWNLOAD_ARGS", None)
@@ -306,6 +354,18 @@ class FullReader:
             size -= len(piece)
         # Of whatever type: what is no bytes is refused where it is read as a Body.
         return type(parts[0])().join(parts)
+
+
+def transfer_manager(client: Any, config: Any) -> Any:
+    """Return what runs a client's transfers, as boto3 makes it; without the name, as s3transfer's own does it.
+
+    Raises:
+        UnsupportedOperationError: There is neither.
+    """
+    make = _BOTO3S_MAKER or _Manager
+    if make is None:
+        raise UnsupportedOperationError(_TOO_NEW.format("it makes no managers of transfers"))
+    return make(client, config)
 
 
 def provide_etag(future: Any, etag: str | None) -> None:

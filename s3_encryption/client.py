@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 from boto3.s3.transfer import TransferConfig
 from botocore.client import BaseClient
 
-from ._botocore import ExpectedRequest, FullReader, NamingObject, validate, watched
+from ._botocore import ExpectedRequest, FullReader, NamingObject, state_of, validate, watched
 from ._checks import check_suffix
 from ._compat.aws import accepts_aws_config
 from ._envelope.formats import RESERVED_FIELDS
@@ -99,7 +99,7 @@ class S3EncryptionClient(_Client):
         keyring = own_keyring or kms_keyring(keys["kms_key_id"], inner, session, options)
         encryption = Encryption.of(keyring, settings, inner)
         self: Any = object.__new__(_class_over(cls, type(inner)))
-        self.__dict__.update(inner.__dict__)
+        self.__dict__.update(state_of(inner))
         # Botocore's own handlers hold weak references to the client that they were made for: it must live as long.
         self._inner = inner
         self._encryption = encryption
@@ -149,15 +149,17 @@ class S3EncryptionClient(_Client):
 
     def _send(self, operation_name: str, params: Params) -> Any:
         """Send a request as it is, and let nothing of it be changed on the way."""
-        client = self
         if "Body" in params or "Metadata" in params:
             expected = ExpectedRequest(params, RESERVED_FIELDS)
             client = self._view(_expected=expected, **watched(self.__dict__, expected))
-        return super(S3EncryptionClient, client)._make_api_call(operation_name, params)
+            response = super(S3EncryptionClient, client)._make_api_call(operation_name, params)
+            expected.check_sent()
+            return response
+        return super()._make_api_call(operation_name, params)
 
-    def _make_request(self, operation_model: Any, request_dict: dict[str, Any], request_context: Any) -> Any:
+    def _make_request(self, operation_model: Any, request_dict: dict[str, Any], *context: Any, **more: Any) -> Any:
         request = request_dict if self._expected is None else self._expected.prepared(request_dict)
-        return super()._make_request(operation_model, request, request_context)
+        return super()._make_request(operation_model, request, *context, **more)
 
     # --- what boto3 adds to the operations ----------------------------------------------------------------------------
 

@@ -23,9 +23,9 @@ from botocore.compat import HAS_CRT
 from support.secret_search import spellings_within
 from support.servers import make_certificate
 from support.strict_s3 import StrictS3
-from support.worlds import BUCKET, StrictWorld, served_by
+from support.worlds import AES_KEY, BUCKET, RefusingKms, Signature, StrictWorld, served_by
 
-from s3_encryption import UnsupportedOperationError, _botocore
+from s3_encryption import S3EncryptionClient, UnsupportedOperationError, _botocore
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("botocore", "boto3", "s3transfer")
@@ -38,10 +38,13 @@ NAMES = {
     "_checksum": "works",
     "_raw_stream": "works",
     "_make_request": "import",
+    "_make_api_call": "import",
     "_endpoint": "works",
+    "make_request": "works",
     "_serializer": "works",
     # Without the CRT, nothing could go past the client.
     "_get_credentials": "import" if HAS_CRT else "works",
+    "_credentials": "works",
     "ParamValidator": "works",
     "ParamValidationDecorator": "works",
     "HierarchicalEmitter": "works",
@@ -50,6 +53,7 @@ NAMES = {
     "StreamingChecksumBody": "works",
     "_UNSUPPORTED_BUCKET_PATTERNS": "works",
     "ALLOWED_DOWNLOAD_ARGS": "works",
+    "create_transfer_manager": "works",
     "provide_object_etag": "works",
     "S3DownloadFailedError": "works",
     "S3_RETRYABLE_DOWNLOAD_ERRORS": "works",
@@ -61,7 +65,8 @@ import io, os, sys, tempfile
 import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from s3_encryption import S3EncryptionClient
+from botocore.exceptions import ClientError
+from s3_encryption import S3EncryptionClient, UnsupportedOperationError
 
 marker, bucket = sys.argv[1].encode(), sys.argv[2]
 small, large = marker * 50, marker * 400_000
@@ -99,8 +104,29 @@ for scheme, url, verify in (("http", sys.argv[3], None), ("https", sys.argv[4], 
         listed = [{"PartNumber": n, "ETag": answer["ETag"]} for n, answer in enumerate(sent, start=1)]
         s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": listed})
         assert s3.get_object(Bucket=bucket, Key=f"{scheme}-parts")["Body"].read() == large + small
+body = s3.get_object(Bucket=bucket, Key=f"{scheme}-large-bytes")["Body"]
+try:
+    body.set_socket_timeout(20)
+except UnsupportedOperationError as error:
+    assert sys.argv[7] in str(error)
+assert body.read() == large
+# The KMS client that is made for a client is of the same caller, or there is none.
+caller = {"aws_access_key_id": "somebody", "aws_secret_access_key": "secret", "endpoint_url": sys.argv[3]}
+try:
+    S3EncryptionClient(boto3.client("s3", **caller), kms_key_id="alias/key").put_object(Bucket=bucket, Key="kms")
+except UnsupportedOperationError as error:
+    assert sys.argv[7] in str(error)
+except ClientError as error:
+    assert error.response["Error"]["Code"] == "AccessDeniedException"
 print("all works")
 """
+
+
+@pytest.fixture(scope="module")
+def kms_server() -> Iterator[RefusingKms]:
+    """Return a KMS that denies everything."""
+    with RefusingKms() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -134,12 +160,13 @@ def copy_with(name: str, folder: Path) -> int:
     return len(changed)
 
 
-def work_with(folder: Path, worlds: tuple[StrictWorld, StrictWorld]) -> subprocess.CompletedProcess[str]:
+def work_with(folder: Path, worlds: tuple[StrictWorld, StrictWorld], kms_url: str) -> subprocess.CompletedProcess[str]:
     """Return how an interpreter ended that did all kinds of work with the packages in a folder."""
     plain, tls = worlds
     paths = [str(folder), str(ROOT)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"}
-    arguments = [MARKER.decode(), BUCKET, plain.url, tls.url, str(tls.server.certificate)]
+    settings = {"PYTHONPATH": os.pathsep.join(paths), "AWS_ENDPOINT_URL_KMS": kms_url, "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, **settings}
+    arguments = [MARKER.decode(), BUCKET, plain.url, tls.url, str(tls.server.certificate), kms_url, OUR_WORDS]
     return subprocess.run(
         [sys.executable, "-W", "ignore", "-c", WORK, *arguments],
         env=environment, capture_output=True, text=True, timeout=120, check=False,
@@ -148,18 +175,21 @@ def work_with(folder: Path, worlds: tuple[StrictWorld, StrictWorld]) -> subproce
 
 @pytest.mark.parametrize("name", NAMES)
 def test_renamed_name_breaks_nothing_and_lets_nothing_out(
-    name: str, tmp_path: Path, worlds: tuple[StrictWorld, StrictWorld]
+    name: str, tmp_path: Path, worlds: tuple[StrictWorld, StrictWorld], kms_server: RefusingKms
 ) -> None:
     """Whatever name is another tomorrow: all works, or the import is refused in our words; S3 sees no plaintext."""
-    for world in worlds:
-        world.server.reset()
-    assert copy_with(name, tmp_path) > 0
-    ended = work_with(tmp_path, worlds)
+    for server in (*(world.server for world in worlds), kms_server):
+        server.reset()
+    if copy_with(name, tmp_path) == 0:
+        pytest.skip("this boto has no such name")
+    ended = work_with(tmp_path, worlds, kms_server.url)
     sent = [part for world in worlds for request in world.requests for part in (request.sent_bytes, request.body)]
     assert not any(spelling in part for part in sent for spelling in spellings_within(MARKER))
     if NAMES[name] == "works":
         assert (ended.stdout, ended.stderr) == ("all works\n", "")
         assert len(sent) > 20
+        assert {Signature.of(request).access_key for request in kms_server.requests} <= {"somebody"}
+        assert bool(kms_server.requests) is (name not in ("_credentials", "_get_credentials"))
     else:
         assert "ImportError" in ended.stderr
         assert OUR_WORDS in ended.stderr
@@ -188,6 +218,52 @@ def test_body_that_goes_out_past_the_guard_is_refused(
                 client.put_object(**world.object_at(), Body=body)
         assert world.requests == []
         world.close_clients()
+
+
+@pytest.mark.parametrize("sends", ["make_request", "another_name"])
+def test_endpoint_sends_nothing_that_was_not_checked(sends: str) -> None:
+    """Before the check no method of the endpoint can be called, whatever its name; what is no method can be read."""
+    expected = _botocore.ExpectedRequest({}, frozenset())
+    endpoint = SimpleNamespace(**{sends: lambda: "sent"}, host="https://host")
+    watched = _botocore.watched({"_endpoint": endpoint}, expected)["_endpoint"]
+    assert watched.host == "https://host"
+    with pytest.raises(UnsupportedOperationError, match=OUR_WORDS):
+        getattr(watched, sends)
+    expected.prepared({"body": b"", "headers": {}})
+    assert getattr(watched, sends)() == "sent"
+
+
+def test_unchecked_call_is_an_error_where_no_endpoint_can_be_watched() -> None:
+    """Without the endpoint's name, a call in which the check has not run does not pass for a success."""
+    expected = _botocore.ExpectedRequest({}, frozenset())
+    assert _botocore.watched({}, expected) == {}
+    with pytest.raises(UnsupportedOperationError, match=OUR_WORDS):
+        expected.check_sent()
+    expected.prepared({"body": b"", "headers": {}})
+    expected.check_sent()
+
+
+def test_body_that_botocore_wraps_in_an_unknown_way_is_not_said_to_be_the_users_doing() -> None:
+    """Where our body can't be found in an object of botocore's, the words are about botocore."""
+    expected = _botocore.ExpectedRequest({"Body": b"ciphertext"}, frozenset())
+    wrapper = type("Wrapper", (), {"__module__": "botocore.httpchecksum", "__slots__": ()})()
+    with pytest.raises(UnsupportedOperationError, match=OUR_WORDS):
+        expected.prepared({"body": wrapper, "headers": {}})
+
+
+@pytest.mark.parametrize("method", ["put_object", "_make_api_call", "_make_request"])
+def test_method_that_was_replaced_in_the_client_beneath_leads_nowhere(
+    method: str, worlds: tuple[StrictWorld, StrictWorld]
+) -> None:
+    """What somebody has put over a method of an ordinary client is not over the method that encrypts."""
+    world, _ = worlds
+    world.server.reset()
+    plain = world.plain_client()
+    setattr(plain, method, getattr(plain, method))
+    S3EncryptionClient(plain, aes_key=AES_KEY).put_object(**world.object_at(), Body=MARKER)
+    assert MARKER not in world.body_stored()
+    assert world.client().get_object(**world.object_at())["Body"].read() == MARKER
+    world.close_clients()
 
 
 def test_calls_that_somebody_answers_himself_work(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,11 +17,10 @@ from functools import partial
 from typing import IO, Any
 
 import boto3.exceptions
-from boto3.s3.transfer import TransferConfig, create_transfer_manager
+from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 from s3transfer.exceptions import RetriesExceededError
 from s3transfer.subscribers import BaseSubscriber
-from s3transfer.utils import OSUtils
 
 from .._body.response import processed
 from .._body.sizes import READ_BYTES
@@ -33,6 +32,7 @@ from .._botocore import (
     UNSUPPORTED_BUCKETS,
     client_for_download,
     provide_etag,
+    transfer_manager,
 )
 from .._crypto.content import ContentKey
 from .._crypto.contexts import Buffer
@@ -40,7 +40,7 @@ from .._crypto.out_of_order import OutOfOrderDecryptor
 from .._operations.call import Call, Params, error_code
 from .._operations.stored_object import StoredObject, pinned
 from ..exceptions import DecryptionError
-from .sinks import OffsetSink, OpenOnWrite, new_file, write_all, write_at
+from .sinks import OffsetSink, OpenOnWrite, is_special_file, new_file, write_all, write_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Download:
         if not isinstance(filename, (str, os.PathLike)):
             raise ValueError("Filename must be a string or a path-like object")
         name = os.fspath(filename)
-        if OSUtils().is_special_file(name):
+        if is_special_file(name):
             with contextlib.closing(OpenOnWrite(name)) as device:
                 self.into_fileobj(device)
             return
@@ -158,7 +158,7 @@ class Download:
         if self.callback is not None:
             subscribers.append(PlaintextProgress(self.callback, stored.plaintext_length or 0))
         client = client_for_download(self.inner, stored.etag)
-        with create_transfer_manager(client, _adapted(self.config)) as manager:
+        with transfer_manager(client, _adapted(self.config)) as manager:
             future = manager.download(
                 self.call.params["Bucket"],
                 self.call.params["Key"],

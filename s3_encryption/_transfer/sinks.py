@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import stat
 import uuid
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import IO, Any
-
-from s3transfer.compat import seekable
 
 from .._body.sizes import WRITE_BYTES
 from .._crypto.contexts import Buffer
@@ -88,11 +87,30 @@ def write_all(sink: Any, pieces: Generator[Buffer, None, None], callback: Callab
     """Write pieces one behind the other, at the start of what can seek, as s3transfer does."""
     with contextlib.closing(pieces):
         for number, piece in enumerate(pieces):
-            if number == 0 and seekable(sink):
+            if number == 0 and _can_seek(sink):
                 sink.seek(0)
             sink.write(bytes(piece))
             if callback is not None:
                 callback(len(piece))
+
+
+def _can_seek(sink: Any) -> bool:
+    """Return whether a file-like object can seek: as it says, or as it does where it does not say."""
+    if hasattr(sink, "seekable"):
+        return bool(sink.seekable())
+    if not (hasattr(sink, "seek") and hasattr(sink, "tell")):
+        return False
+    try:
+        sink.seek(0, io.SEEK_CUR)
+    except OSError:
+        return False
+    return True
+
+
+def is_special_file(name: str) -> bool:
+    """Return whether a name is that of a device, a named pipe or a socket: what can't be put in place of another."""
+    mode = os.stat(name).st_mode if os.path.exists(name) else 0
+    return any(is_such(mode) for is_such in (stat.S_ISCHR, stat.S_ISBLK, stat.S_ISFIFO, stat.S_ISSOCK))
 
 
 def write_at(file: IO[bytes], position: int, data: Buffer) -> None:
