@@ -148,59 +148,6 @@ def test_private_folders_export_nothing(module: str) -> None:
     assert isinstance(docstring, ast.Expr)
 
 
-# --- names that boto does not promise ---------------------------------------------------------------------------------
-
-
-def is_private(name: str) -> bool:
-    """Return whether a name is one that its maker keeps to himself."""
-    return name.startswith("_") and not name.startswith("__")
-
-
-def own_private_names() -> set[str]:
-    """Return the private names that the package itself defines: functions, classes, variables, attributes of self."""
-    nodes = [node for module in MODULES for node in ast.walk(tree_of(module))]
-    definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    names = {node.name for node in nodes if isinstance(node, definitions)}
-    names |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    names |= {
-        node.attr
-        for node in nodes
-        if isinstance(node, ast.Attribute)
-        and isinstance(node.ctx, ast.Store)
-        and isinstance(node.value, ast.Name)
-        and node.value.id == "self"
-    }
-    return {name for name in names if is_private(name)} | {Path(module).stem for module in map(room_of, MODULES)}
-
-
-OWN_PRIVATE_NAMES = own_private_names()
-
-
-def foreign_private_names(module: str) -> set[str]:
-    """Return the private names of others that a module uses: as attributes, in imports, as texts for getattr."""
-    used = set()
-    for node in ast.walk(tree_of(module)):
-        if isinstance(node, ast.Attribute):
-            used.add(node.attr)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
-            used.add(node.value)
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            used |= {part for alias in node.names for part in f"{node.module}.{alias.name}".split(".")}
-        elif isinstance(node, ast.Import):
-            used |= {part for alias in node.names for part in alias.name.split(".")}
-    return {name for name in used if is_private(name)} - OWN_PRIVATE_NAMES
-
-
-@all_modules
-def test_only_one_module_uses_private_names_of_others(module: str) -> None:
-    """What botocore, boto3 and s3transfer do not promise is in one module, which says what happens without it."""
-    foreign = foreign_private_names(module)
-    if module == "_botocore":
-        assert foreign >= {"_raw_stream", "_credentials", "_serializer", "_checksum_name"}
-    else:
-        assert foreign == set()
-
-
 # --- names and sizes --------------------------------------------------------------------------------------------------
 
 MAX_FILE_LINES = 420
@@ -287,43 +234,54 @@ def test_a_small_put_passes_few_modules() -> None:
 # --- what botocore does not promise -----------------------------------------------------------------------------------
 
 
-def own_names() -> set[str]:
-    """Return every name that begins with one underscore and that the package itself gives to something."""
-    names = set()
-    for module in MODULES:
-        for node in ast.walk(tree_of(module)):
-            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-                names.add(node.name)
-            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                names.add(node.id)
-            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-                names.add(node.attr)
-    return {name for name in names if re.match(r"_[^_]", name)}
+def is_private(name: str) -> bool:
+    """Return whether a name is one that its maker keeps to himself."""
+    return name.startswith("_") and not name.startswith("__")
 
 
-def foreign_names(module: str) -> Iterator[str]:
-    """Yield the private names of others that a module touches."""
-    own = own_names() | {module.split(".")[-1] for module in MODULES} | {module.split(".")[0] for module in MODULES}
+def own_private_names() -> set[str]:
+    """Return the private names that the package itself defines: functions, classes, variables, attributes of self."""
+    nodes = [node for module in MODULES for node in ast.walk(tree_of(module))]
+    definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    names = {node.name for node in nodes if isinstance(node, definitions)}
+    names |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    names |= {
+        node.attr
+        for node in nodes
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Store)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "self"
+    }
+    return {name for name in names if is_private(name)} | {Path(module).stem for module in map(room_of, MODULES)}
+
+
+OWN_PRIVATE_NAMES = own_private_names()
+
+
+def foreign_private_names(module: str) -> set[str]:
+    """Return the private names of others that a module uses: as attributes, in imports, as texts for getattr."""
+    used = set()
     for node in ast.walk(tree_of(module)):
-        used = []
         if isinstance(node, ast.Attribute):
-            used = [node.attr]
+            used.add(node.attr)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
+            used.add(node.value)
         elif isinstance(node, ast.ImportFrom) and not node.level:
-            used = [alias.name for alias in node.names]
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("getattr", "hasattr"):
-            used = [str(argument.value) for argument in node.args if isinstance(argument, ast.Constant)]
-        yield from (name for name in used if re.match(r"_[^_]", name) and name not in own)
+            used |= {part for alias in node.names for part in f"{node.module}.{alias.name}".split(".")}
+        elif isinstance(node, ast.Import):
+            used |= {part for alias in node.names for part in alias.name.split(".")}
+    return {name for name in used if is_private(name)} - OWN_PRIVATE_NAMES
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if module != "_botocore"])
-def test_private_names_of_others_stand_in_one_module(module: str) -> None:
-    """What botocore, boto3 and s3transfer do not promise is touched in ``_botocore`` only."""
-    assert set(foreign_names(module)) == set()
-
-
-def test_walk_sees_private_names_of_others() -> None:
-    """In the module that is made for them, the search finds some."""
-    assert {"_checksum_name", "_raw_stream"} <= set(foreign_names("_botocore"))
+@all_modules
+def test_only_one_module_uses_private_names_of_others(module: str) -> None:
+    """What botocore, boto3 and s3transfer do not promise is in one module, which says what happens without it."""
+    foreign = foreign_private_names(module)
+    if module == "_botocore":
+        assert foreign >= {"_raw_stream", "_credentials", "_serializer", "_checksum_name"}
+    else:
+        assert foreign == set()
 
 
 # --- where tests stand ------------------------------------------------------------------------------------------------
