@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORE_TESTS := tests/crypto tests/keys tests/envelope tests/test_sealer*.py tests/test_exceptions.py
 # The oldest versions that setup.cfg allows.
-FLOOR := boto3==1.36.0 botocore==1.36.0 s3transfer==0.11.0 pycryptodome==4.3.0
+FLOOR := boto3==1.36.0 botocore==1.36.0 s3transfer==0.11.0 pycryptodome==4.3.0 cryptography==45.0.1
 FLOOR_VENV ?= .venv-floor
 FLOOR_READY := $(FLOOR_VENV)/.ready
 LINTED := s3_encryption tests examples benchmarks setup.py
@@ -30,13 +30,14 @@ install: $(READY)
 demo: $(READY)
 	$(BIN)/python examples/demo.py
 
-## test: run all tests, in two processes
+## test: run all tests, in two processes: with OpenSSL, and those of the core and the attacks with pycryptodome, too
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	S3_ENCRYPTION_CRYPTO_ENGINE=openssl $(BIN)/python -m pytest -n 2 --dist loadfile
+	S3_ENCRYPTION_CRYPTO_ENGINE=pycryptodome $(BIN)/python -m pytest -q -n 2 --dist loadfile $(CORE_TESTS) tests/attacks
 
-## test-floor: run the tests of core and client on the oldest versions that setup.cfg declares, and on Python 3.10 if it is there
+## test-floor: run the tests of core and client with pycryptodome, on the oldest versions of all, and on Python 3.10 if it is there
 test-floor: $(FLOOR_READY)
-	$(FLOOR_VENV)/bin/python -m pytest -q -n 2 --dist loadfile $(CORE_TESTS) tests/body tests/operations tests/transfer tests/client
+	S3_ENCRYPTION_CRYPTO_ENGINE=pycryptodome $(FLOOR_VENV)/bin/python -m pytest -q -n 2 --dist loadfile $(CORE_TESTS) tests/body tests/operations tests/transfer tests/client
 
 $(FLOOR_READY): setup.cfg requirements-dev.txt
 	@for python in python3.10 $(HOME)/.pyenv/versions/3.10.*/bin/python3 $(PYTHON); do \

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from .cases import CASES, Case, case_named
+from .clients import OURS
 from .environments import isolated_folder
 from .report import Row, as_json, rows_of, table
 from .runner import Plan, Runner, pythons
@@ -34,7 +35,7 @@ def main() -> int:
         result = as_json(rows, plan, [before, os.getloadavg()[0]])
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     # A missed target is for people to judge: the machine may be busy. A case that does not work is an error.
-    return int(any(row.kind == "ours" and not row.is_measured for row in rows))
+    return int(any(row.kind in OURS and not row.is_measured for row in rows))
 
 
 def _run(cases: list[Case], plan: Plan, parent: Path | None) -> list[Row]:

@@ -13,6 +13,8 @@ from botocore.config import Config
 
 BUCKET = "benchmark"
 KMS_KEY_ID = "arn:aws:kms:us-east-1:000000000000:key/benchmark"
+# This library, with each of its engines.
+OURS = ("openssl", "pycryptodome")
 # A wrapping key for measurements without a key service.
 _AES_KEY = bytes(range(32))
 
@@ -119,12 +121,22 @@ def _local_keyring_of_aws() -> Any:
     return type("LocalKeyring", (base,), {"on_encrypt": on_encrypt, "on_decrypt": on_decrypt})()
 
 
-_MAKERS: Mapping[str, Callable[[str, ClientOptions], Any]] = {"plain": _plain, "ours": _ours, "aws": _aws}
+_MAKERS: Mapping[str, Callable[[str, ClientOptions], Any]] = {
+    "plain": _plain,
+    "openssl": _ours,
+    "pycryptodome": _ours,
+    "aws": _aws,
+}
 
 # In the order in which they take turns, with what the report calls them.
-TITLES: Mapping[str, str] = {"plain": "plain boto3", "ours": "s3_encryption", "aws": "AWS's client"}
+TITLES: Mapping[str, str] = {
+    "plain": "plain boto3",
+    "openssl": "s3_encryption, OpenSSL",
+    "pycryptodome": "s3_encryption, pycryptodome",
+    "aws": "AWS's client",
+}
 
 
 def make_client(kind: str, endpoint: str, options: ClientOptions) -> Client:
-    """Return a client of a kind: "plain", "ours" or "aws"."""
+    """Return a client of a kind. The engine of ours is set by the environment of the process."""
     return Client(kind, _MAKERS[kind](endpoint, options), _plain(endpoint, DEFAULT_OPTIONS))

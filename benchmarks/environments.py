@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+from .clients import OURS
 from .server import Server, SetupError
 
 AWS_PACKAGE = "amazon-s3-encryption-client-python"
@@ -56,19 +57,24 @@ def isolated_folder(folder: Path) -> Path:
     return path
 
 
-def variables(server: Server) -> Mapping[str, str]:
-    """Return the environment variables of measured processes: none of the user's own AWS set-up or proxies."""
+def variables(server: Server, kind: str) -> Mapping[str, str]:
+    """Return the environment variables of measured processes: none of the user's AWS set-up or proxies."""
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("AWS_", "BOTO_", "PYTHON")) and not name.lower().endswith("_proxy")
     }
-    return kept | {
-        "AWS_ACCESS_KEY_ID": "benchmark",
-        "AWS_SECRET_ACCESS_KEY": "benchmark",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_CA_BUNDLE": str(server.certificate),
-    }
+    engine = {"S3_ENCRYPTION_CRYPTO_ENGINE": kind} if kind in OURS else {}
+    return (
+        kept
+        | engine
+        | {
+            "AWS_ACCESS_KEY_ID": "benchmark",
+            "AWS_SECRET_ACCESS_KEY": "benchmark",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_CA_BUNDLE": str(server.certificate),
+        }
+    )

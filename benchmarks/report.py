@@ -10,12 +10,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from .cases import NO_TARGET, Case
-from .clients import TITLES
+from .clients import OURS, TITLES
 from .data import GIB
 from .environments import AWS_PACKAGE, AWS_VERSION
 from .runner import Outcome, Plan
 
-_PACKAGES = ("boto3", "botocore", "s3transfer", "pycryptodome", "s3-encryption-client")
+_PACKAGES = ("boto3", "botocore", "s3transfer", "pycryptodome", "cryptography", "s3-encryption-client")
 _MILLION = 1e6
 _HEADINGS = ("case", "client", "speed", "CPU", "memory", "ratio", "more memory", "target", "")
 _ALIGNED_LEFT = 2
@@ -61,9 +61,10 @@ class Row:
         """Whether this library does what it is to do; None where nothing is asked."""
         target = self.case.target
         ratio, memory = self.ratio, self.more_memory_mib
-        if self.kind != "ours" or target == NO_TARGET or ratio is None or memory is None:
+        if self.kind not in OURS or target == NO_TARGET or ratio is None or memory is None:
             return None
-        is_fast = target.ratio is None or ratio >= target.ratio
+        wanted = target.ratios[self.kind]
+        is_fast = wanted is None or ratio >= wanted
         return is_fast and (target.memory_mib is None or memory <= target.memory_mib)
 
     def as_dict(self) -> dict[str, Any]:
@@ -103,9 +104,10 @@ class Row:
 
     def _target_text(self) -> str:
         target = self.case.target
-        if self.kind != "ours":
+        if self.kind not in OURS:
             return ""
-        ratio = "" if target.ratio is None else f">= {target.ratio:.2f}"
+        wanted = target.ratios[self.kind]
+        ratio = "" if wanted is None else f">= {wanted:.2f}"
         memory = "" if target.memory_mib is None else f"<= {target.memory_mib} MiB"
         return ", ".join(filter(None, (ratio, memory)))
 

@@ -13,7 +13,7 @@ from statistics import median
 
 from . import environments
 from .cases import LOCAL, Case
-from .clients import TITLES
+from .clients import OURS, TITLES
 from .meter import Measurement
 from .server import Server, SetupError
 from .worker import Order, Step
@@ -114,7 +114,7 @@ class Runner:
             result = subprocess.run(  # noqa: S603
                 command,
                 cwd=self.import_folder,
-                env=dict(environments.variables(self.server)),
+                env=dict(environments.variables(self.server, kind)),
                 capture_output=True,
                 text=True,
                 timeout=_PROCESS_SECONDS,
@@ -129,7 +129,7 @@ class Runner:
 
 def pythons(log: Callable[[str], None]) -> dict[str, Path]:
     """Return the interpreter of each kind of client that can be measured here; say which can't."""
-    found = {kind: Path(sys.executable) for kind in ("plain", "ours")}
+    found = {kind: Path(sys.executable) for kind in ("plain", *OURS)}
     try:
         found["aws"] = environments.aws_python()
     except SetupError as error:

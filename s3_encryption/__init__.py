@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import _conflicts as _conflicts
 from ._compat.aws import AlgorithmSuite, InstructionFileConfig, S3EncryptionClientConfig
 from ._crypto.content import CommitmentPolicy
+from ._crypto.engine import crypto_engine
 from ._keys.keyring import DataKey, Keyring, WrappedDataKey
 from ._keys.kms import KmsKeyring
 from ._keys.multi import MultiKeyring
@@ -64,4 +65,5 @@ __all__ = [
     "UnsupportedOperationError",
     "WrappedDataKey",
     "__version__",
+    "crypto_engine",
 ]

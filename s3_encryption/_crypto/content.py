@@ -16,14 +16,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from Crypto.Cipher import AES
-
 from ..exceptions import ConfigurationError, DecryptionError, PolicyError
+from . import engine
+from .aes import AES_BLOCK_BYTES, GCM_TAG_BYTES, Buffer
 from .contexts import (
-    AES_BLOCK_BYTES,
     GCM_MAX_PLAINTEXT_BYTES,
-    GCM_TAG_BYTES,
-    Buffer,
     CbcDecryptor,
     CbcEncryptor,
     CbcMiddleDecryptor,
@@ -55,28 +52,21 @@ class Mode:
     pads: bool = False
 
 
-def _gcm(key: ContentKey) -> Any:
-    cipher = AES.new(key.key, AES.MODE_GCM, nonce=key.iv, mac_len=key.suite.tag_bytes)
-    if key.suite.aad:
-        cipher.update(key.suite.aad)
-    return cipher
-
-
 def _gcm_from_offset(key: ContentKey, offset: int) -> CipherContext:
     """GCM encrypts with CTR, the counter starting at two behind the IV (NIST SP 800-38D, sections 7.1 and 6.5)."""
     first_block, skip_bytes = divmod(offset, AES_BLOCK_BYTES)
-    # pycryptodome would let the 32-bit counter wrap, and so repeat the keystream: the limit is kept here.
+    # No engine knows that GCM's counter has 32 bits and must not wrap: the limit is kept here.
     room = GCM_MAX_PLAINTEXT_BYTES - offset
     if offset < 0 or room <= 0:
         raise DecryptionError
-    cipher = AES.new(key.key, AES.MODE_CTR, nonce=key.iv, initial_value=2 + first_block)
-    return CtrCipher(cipher, skip_bytes, room)
+    counter_block = key.iv + (2 + first_block).to_bytes(4, "big")
+    return CtrCipher(engine.active.ctr(key.key, counter_block), skip_bytes, room)
 
 
 def _ctr_from_offset(key: ContentKey, offset: int) -> CipherContext:
     first_block, skip_bytes = divmod(offset, AES_BLOCK_BYTES)
     start = (int.from_bytes(key.iv, "big") + first_block) % 2**128
-    return CtrCipher(AES.new(key.key, AES.MODE_CTR, nonce=b"", initial_value=start), skip_bytes)
+    return CtrCipher(engine.active.ctr(key.key, start.to_bytes(AES_BLOCK_BYTES, "big")), skip_bytes)
 
 
 def _no_offset(key: ContentKey, offset: int) -> CipherContext:
@@ -84,19 +74,19 @@ def _no_offset(key: ContentKey, offset: int) -> CipherContext:
 
 
 def _gcm_encryptor(key: ContentKey) -> CipherContext:
-    return GcmEncryptor(_gcm(key))
+    return GcmEncryptor(engine.active.gcm_encryption(key.key, key.iv, key.suite.aad))
 
 
 def _gcm_decryptor(key: ContentKey, plaintext_length: int | None) -> CipherContext:
-    return GcmDecryptor(_gcm(key))
+    return GcmDecryptor(engine.active.gcm_decryption(key.key, key.iv, key.suite.aad))
 
 
 def _cbc_encryptor(key: ContentKey) -> CipherContext:
-    return CbcEncryptor(AES.new(key.key, AES.MODE_CBC, iv=key.iv))
+    return CbcEncryptor(engine.active.cbc_encryption(key.key, key.iv))
 
 
 def _cbc_decryptor(key: ContentKey, plaintext_length: int | None) -> CipherContext:
-    return CbcDecryptor(AES.new(key.key, AES.MODE_ECB), key.iv, plaintext_length)
+    return CbcDecryptor(engine.active.cbc_decryption(key.key, key.iv), plaintext_length)
 
 
 def _ctr_decryptor(key: ContentKey, plaintext_length: int | None) -> CipherContext:
@@ -194,7 +184,7 @@ class ContentKey:
     def encrypt(self, plaintext: Buffer) -> bytes:
         """Return the body that is stored for a plaintext held in memory."""
         if self.suite.mode is GCM:
-            return b"".join(_gcm(self).encrypt_and_digest(memoryview(plaintext).cast("B")))
+            return engine.active.gcm_seal(self.key, self.iv, plaintext, self.suite.aad)
         encryptor = self.encryptor()
         return b"".join((encryptor.update(plaintext), encryptor.finalize()))
 
@@ -234,8 +224,8 @@ class ContentKey:
             previous_block: The 16 bytes of ciphertext that stand before the blocks.
             last: Whether the blocks reach the end of the object, so that padding is to be checked and removed.
         """
-        ecb = AES.new(self.key, AES.MODE_ECB)
-        return CbcDecryptor(ecb, previous_block) if last else CbcMiddleDecryptor(ecb, previous_block)
+        blocks = engine.active.cbc_decryption(self.key, previous_block)
+        return CbcDecryptor(blocks) if last else CbcMiddleDecryptor(blocks)
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError("A content key can't be pickled or copied: it would leave the process.")

@@ -9,21 +9,15 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
-from Crypto.Util.Padding import pad, unpad
-from Crypto.Util.strxor import strxor
-
-from ..exceptions import CipherStateError, ConfigurationError, DecryptionError, as_decryption_error
+from ..exceptions import CipherStateError, ConfigurationError, DecryptionError
+from .aes import AES_BLOCK_BYTES, GCM_TAG_BYTES, Buffer, GcmDecryption, GcmEncryption, Transform, pad, unpad
 from .buffers import GrowingBuffer, fresh_memory
-
-Buffer: TypeAlias = "bytes | bytearray | memoryview"
 
 # A cipher call costs microseconds whatever its size; below 64 KiB that overhead shows, above 1 MiB fresh pages do.
 MIN_CALL_BYTES = 64 * 1024
 MAX_CALL_BYTES = 1024 * 1024
-AES_BLOCK_BYTES = 16
-GCM_TAG_BYTES = 16
 # 2^39 - 256 bits (NIST SP 800-38D, section 5.2.1.1): the longest plaintext under one key and IV; the 32-bit block
 # counter would wrap after it.
 GCM_MAX_PLAINTEXT_BYTES = 2**36 - 32
@@ -78,15 +72,19 @@ class NotCopyable:
 class _BlockContext(NotCopyable):
     """The state that all contexts share: pending input, the end, a failure, and who may use the object.
 
-    Subclasses say how many trailing bytes must wait for the end (``holdback_bytes``), transform whole AES blocks
-    (``_transform``), and deal with what is left (``_finish``).
+    Subclasses say how many trailing bytes must wait for the end (``holdback_bytes``), and deal with what is left
+    (``_finish``).
+
+    Args:
+        transform: What the engine makes of whole AES blocks.
     """
 
     holdback_bytes = 0
     # Above this many input bytes the counter of GCM would wrap; other modes have no such limit.
     max_input_bytes: int | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, transform: Transform) -> None:
+        self._transform = transform.update_into
         self._pending = bytearray()
         self._input_bytes = 0
         self._finalized = False
@@ -151,13 +149,10 @@ class _BlockContext(NotCopyable):
         self._finalized = True
         return rest
 
-    def _transformed(self, blocks: memoryview) -> bytes:
-        output = bytearray(len(blocks))
-        self._transform(blocks, memoryview(output))
+    def _transformed(self, data: Buffer) -> bytes:
+        output = bytearray(len(data))
+        self._transform(data, memoryview(output))
         return bytes(output)
-
-    def _transform(self, blocks: memoryview, output: memoryview) -> None:
-        raise NotImplementedError
 
     def _finish(self, rest: memoryview) -> bytes:
         raise NotImplementedError
@@ -169,15 +164,12 @@ class _BlockContext(NotCopyable):
 class GcmEncryptor(_BlockContext):
     max_input_bytes = GCM_MAX_PLAINTEXT_BYTES
 
-    def __init__(self, cipher: Any) -> None:
-        super().__init__()
-        self._cipher = cipher
-
-    def _transform(self, blocks: memoryview, output: memoryview) -> None:
-        self._cipher.encrypt(blocks, output=output)
+    def __init__(self, message: GcmEncryption) -> None:
+        super().__init__(message)
+        self._message = message
 
     def _finish(self, rest: memoryview) -> bytes:
-        return bytes(self._cipher.encrypt(rest) + self._cipher.digest())
+        return self._transformed(rest) + self._message.tag()
 
     def _too_long(self) -> NoReturn:
         raise ConfigurationError(
@@ -189,58 +181,35 @@ class GcmDecryptor(_BlockContext):
     holdback_bytes = HOLDBACK_BYTES
     max_input_bytes = GCM_MAX_PLAINTEXT_BYTES + GCM_TAG_BYTES
 
-    def __init__(self, cipher: Any) -> None:
-        super().__init__()
-        self._cipher = cipher
-
-    def _transform(self, blocks: memoryview, output: memoryview) -> None:
-        self._cipher.decrypt(blocks, output=output)
+    def __init__(self, message: GcmDecryption) -> None:
+        super().__init__(message)
+        self._message = message
 
     def _finish(self, rest: memoryview) -> bytes:
         ciphertext, tag = rest[:-GCM_TAG_BYTES], rest[-GCM_TAG_BYTES:]
         if len(tag) < GCM_TAG_BYTES:
             raise DecryptionError
-        plaintext: bytes = self._cipher.decrypt(ciphertext)
-        as_decryption_error(lambda: self._cipher.verify(tag))
+        plaintext = self._transformed(ciphertext)
+        self._message.verify(tag)
         return plaintext
 
 
 class CbcEncryptor(_BlockContext):
-    def __init__(self, cipher: Any) -> None:
-        super().__init__()
-        self._cipher = cipher
-
-    def _transform(self, blocks: memoryview, output: memoryview) -> None:
-        self._cipher.encrypt(blocks, output=output)
-
     def _finish(self, rest: memoryview) -> bytes:
-        return bytes(self._cipher.encrypt(pad(bytes(rest), AES_BLOCK_BYTES)))
+        return self._transformed(pad(rest))
 
 
 class CbcDecryptor(_BlockContext):
-    """CBC decryption as ECB decryption of all blocks, then XOR with the ciphertext one block earlier.
-
-    The same bytes as MODE_CBC (NIST SP 800-38A, section 6.2), several times faster because no block waits for another.
-    """
-
     holdback_bytes = AES_BLOCK_BYTES
 
-    def __init__(self, ecb: Any, previous_block: bytes, plaintext_length: int | None = None) -> None:
-        super().__init__()
-        self._cipher = ecb
-        self._previous_block = previous_block
+    def __init__(self, transform: Transform, plaintext_length: int | None = None) -> None:
+        super().__init__(transform)
         self._expected_length = plaintext_length
 
-    def _transform(self, blocks: memoryview, output: memoryview) -> None:
-        self._cipher.decrypt(blocks, output=output)
-        first, others = output[:AES_BLOCK_BYTES], output[AES_BLOCK_BYTES:]
-        strxor(first, self._previous_block, output=first)
-        if others:
-            strxor(others, blocks[:-AES_BLOCK_BYTES], output=others)
-        self._previous_block = bytes(blocks[-AES_BLOCK_BYTES:])
-
     def _finish(self, rest: memoryview) -> bytes:
-        plaintext: bytes = as_decryption_error(lambda: unpad(self._transformed(rest), AES_BLOCK_BYTES))
+        if len(rest) % AES_BLOCK_BYTES:
+            raise DecryptionError
+        plaintext = unpad(self._transformed(rest))
         total = self._input_bytes - len(rest) + len(plaintext)
         if self._expected_length is not None and total != self._expected_length:
             raise DecryptionError
@@ -250,17 +219,13 @@ class CbcDecryptor(_BlockContext):
 class CtrCipher(_BlockContext):
     """AES-CTR from any byte of the keystream; the same operation in both directions."""
 
-    def __init__(self, cipher: Any, skip_bytes: int, max_input_bytes: int | None = None) -> None:
-        super().__init__()
-        self._cipher = cipher
-        self._cipher.encrypt(bytes(skip_bytes))
+    def __init__(self, transform: Transform, skip_bytes: int, max_input_bytes: int | None = None) -> None:
+        super().__init__(transform)
+        self._transformed(bytes(skip_bytes))
         self.max_input_bytes = max_input_bytes
 
-    def _transform(self, blocks: memoryview, output: memoryview) -> None:
-        self._cipher.encrypt(blocks, output=output)
-
     def _finish(self, rest: memoryview) -> bytes:
-        return bytes(self._cipher.encrypt(rest))
+        return self._transformed(rest)
 
 
 class VerifyFirst(NotCopyable):

@@ -2,7 +2,7 @@
 
 GHASH (NIST SP 800-38D, section 6.4) is a polynomial in H whose coefficients are the blocks, so it is linear: what a
 part adds to it depends only on the part and on how many blocks follow. The heavy work, the hash of a part, is done by
-pycryptodome's own GCM, to which the part is given as associated data; here are only a few multiplications for each
+the engine's own GCM, to which the part is given as associated data; here are only a few multiplications for each
 part.
 """
 
@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from Crypto.Cipher import AES
-
+from . import engine
+from .aes import AES_BLOCK_BYTES, Buffer
 from .content import ContentKey
-from .contexts import AES_BLOCK_BYTES, Buffer
 from .gf2 import BinaryField
 
 # x^128 + x^7 + x^2 + x + 1, in GCM's bit order (NIST SP 800-38D, section 6.3).
@@ -38,10 +36,9 @@ class Ghash:
 
     def __init__(self, key: ContentKey) -> None:
         self.key = key
-        self._h = as_number(AES.new(key.key, AES.MODE_ECB).encrypt(bytes(AES_BLOCK_BYTES)))
-        empty: Any = AES.new(key.key, AES.MODE_GCM, nonce=key.iv)
+        self._h = as_number(engine.active.ecb_encrypt(key.key, bytes(AES_BLOCK_BYTES)))
         # E(J0), by which GCM masks its tags, is the tag of nothing.
-        self._mask = as_number(empty.digest())
+        self._mask = as_number(engine.active.gmac(key.key, key.iv).digest())
         self._powers: dict[int, int] = {0: FIELD.one}
         self._length_products: dict[int, int] = {}
 
@@ -101,13 +98,14 @@ class SegmentHash:
         # The bytes before the segment in its first block belong to another one: here they count as zero.
         lead = offset % AES_BLOCK_BYTES
         self._hashed_bytes = lead
-        self._gcm = AES.new(ghash.key.key, AES.MODE_GCM, nonce=ghash.key.iv)
+        self._gmac = engine.active.gmac(ghash.key.key, ghash.key.iv)
+        self._digest: bytes | None = None
         if lead:
-            self._gcm.update(bytes(lead))
+            self._gmac.update(bytes(lead))
 
     def update(self, ciphertext: Buffer) -> None:
         """Take in the next bytes of the segment."""
-        self._gcm.update(ciphertext)
+        self._gmac.update(ciphertext)
         self._end += len(ciphertext)
         self._hashed_bytes += len(ciphertext)
 
@@ -116,7 +114,9 @@ class SegmentHash:
 
         They are GHASH over the segment and its length, masked by E(J0).
         """
-        return bytes(self._gcm.digest())
+        if self._digest is None:
+            self._digest = self._gmac.digest()
+        return self._digest
 
     def finish(self) -> HashedSegment:
         """Return what the segment adds to the tag, and end the hash."""

@@ -8,7 +8,8 @@ whether a second pass makes the same ciphertext as the first.
 from __future__ import annotations
 
 from ..exceptions import BodyChangedError
-from .contexts import Buffer, CipherContext, update_to_memory
+from .aes import Buffer
+from .contexts import CipherContext, update_to_memory
 from .ghash import Ghash, HashedSegment, SegmentHash, empty_segment
 
 

@@ -12,6 +12,7 @@ from support.sources import BrokenSource
 
 import s3_encryption
 from s3_encryption import DecryptionError, KmsKeyring, S3EncryptionClient, S3EncryptionClientError, exceptions
+from s3_encryption._crypto import engine
 from s3_encryption.exceptions import ConfigurationError, PolicyError, S3EncryptionClientSecurityError
 
 from .bucket import Bucket, spoilt_objects
@@ -101,7 +102,7 @@ def test_er_05_failure_while_encrypting_stores_nothing(
         raise failure
 
     client = bucket.writer(V3_AES)
-    monkeypatch.setattr("s3_encryption._crypto.content.AES.new", fail)
+    monkeypatch.setattr(type(engine.active), "gcm_seal", fail)
     with pytest.raises(type(failure)) as caught:
         client.put_object(**bucket.world.object_at(), Body=MARKER)
     assert caught.value is failure

@@ -295,9 +295,9 @@ def unpadded_lengths(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     lengths: list[int] = []
     unpad: Any = getattr(ciphers, "unpad")  # noqa: B009
 
-    def noted(data: bytes, block_size: int) -> bytes:
+    def noted(data: bytes) -> bytes:
         lengths.append(len(data))
-        unpadded: bytes = unpad(data, block_size)
+        unpadded: bytes = unpad(data)
         return unpadded
 
     monkeypatch.setattr(ciphers, "unpad", noted)
