@@ -14,7 +14,7 @@ from typing import Any
 from .._botocore import file_below, replace_checksum
 from .._crypto.aes import Buffer
 from .._crypto.buffers import BufferRing
-from .._crypto.contexts import HOLDBACK_BYTES, MIN_CALL_BYTES, CipherContext, update_to_memory
+from .._crypto.contexts import HOLDBACK_BYTES, CipherContext, update_to_memory
 from ..exceptions import CipherStateError
 from .background import BackgroundThread, Task
 from .raw_stream import RawStream, read_full
@@ -37,6 +37,7 @@ class DecryptingStream(RawStream):
         body: The ciphertext: a botocore StreamingBody, so that its length and checksum are checked and botocore's own
             errors come out of it.
         new_context: Makes a decrypting context; its argument is ``release_unverified``.
+        decrypt: Returns the verified plaintext of a body that came as a whole.
         ciphertext_length: The length of the body in bytes; None when the server did not say.
         buffer_size: How many bytes may be held in memory.
         release_unverified: Whether plaintext may be released before it is verified.
@@ -47,6 +48,7 @@ class DecryptingStream(RawStream):
         self,
         body: Any,
         new_context: Callable[[bool], CipherContext],
+        decrypt: Callable[[bytes], bytes],
         *,
         ciphertext_length: int | None,
         buffer_size: int,
@@ -56,6 +58,7 @@ class DecryptingStream(RawStream):
         super().__init__()
         self._body = body
         self._new_context = new_context
+        self._decrypt = decrypt
         self._ciphertext_length = ciphertext_length
         self._buffer_size = buffer_size
         self._release_unverified = release_unverified
@@ -160,11 +163,9 @@ class DecryptingStream(RawStream):
     # --- verification -------------------------------------------------------------------------------------------------
 
     def _verified_in_memory(self) -> bytes:
-        if self._ciphertext_length is not None and self._ciphertext_length <= MIN_CALL_BYTES:
-            # All at once: nothing is released before the context's end, so it need not keep anything back.
-            context = self._new_context(True)
-            data = read_up_to(self._body, self._ciphertext_length + 1)
-            return b"".join((context.update(data), context.finalize()))
+        if self._ciphertext_length is not None and self._ciphertext_length <= READ_BYTES + HOLDBACK_BYTES:
+            # All at once. The read behind the end makes botocore compare length and checksum, and finds an excess.
+            return self._decrypt(read_up_to(self._body, self._ciphertext_length) + self._body.read(1))
         # Nothing comes out before the end.
         *_, plaintext = self._passed(self._new_context(False))
         return bytes(plaintext)

@@ -206,6 +206,26 @@ class ContentKey:
         inner = self.suite.mode.decryptor(self, plaintext_length)
         return inner if release_unverified else VerifyFirst(inner, ciphertext_length or 0)
 
+    def decrypt(self, body: bytes, plaintext_length: int | None = None) -> bytes:
+        """Return the verified plaintext of a stored body held in memory.
+
+        Args:
+            body: All of it.
+            plaintext_length: The length in bytes that a CBC object must turn out to have; None when unknown.
+
+        Raises:
+            DecryptionError: The object is not what was encrypted.
+        """
+        if self.suite.mode is GCM:
+            try:
+                return engine.active.gcm_open(self.key, self.iv, body, self.suite.aad)
+            except DecryptionError:
+                pass
+            # Anew: the frames of the failure hold the key.
+            raise DecryptionError
+        context = self.suite.mode.decryptor(self, plaintext_length)
+        return b"".join((context.update(body), context.finalize()))
+
     def ctr_context(self, offset: int) -> CipherContext:
         """Return a context between plaintext and ciphertext from a byte ``offset`` of a GCM or CTR object on.
 

@@ -103,10 +103,12 @@ def _whole_response(answer: _Answer, key: ContentKey) -> dict[str, Any]:
     ciphertext_length = response.get("ContentLength")
     plaintext_length = None if ciphertext_length is None else key.suite.plaintext_length(ciphertext_length)
 
+    stated_length = None if key.suite.authenticated else envelope.plaintext_length
+
     def new_context(release_unverified: bool) -> CipherContext:
         return key.decryptor(
             release_unverified=release_unverified,
-            plaintext_length=None if key.suite.authenticated else envelope.plaintext_length,
+            plaintext_length=stated_length,
             ciphertext_length=ciphertext_length,
         )
 
@@ -114,6 +116,7 @@ def _whole_response(answer: _Answer, key: ContentKey) -> dict[str, Any]:
     stream = DecryptingStream(
         response["Body"],
         new_context,
+        lambda body: key.decrypt(body, stated_length),
         ciphertext_length=ciphertext_length,
         buffer_size=settings.buffer_size,
         release_unverified=settings.enable_delayed_authentication,
@@ -228,6 +231,7 @@ def _range_response(answer: _Answer, response: dict[str, Any], part: _ResponsePa
     stream = DecryptingStream(
         response["Body"],
         lambda release_unverified: window if release_unverified else VerifyFirst(window, length),
+        lambda body: b"".join((window.update(body), window.finalize())),
         ciphertext_length=response.get("ContentLength"),
         buffer_size=answer.stored.call.encryption.settings.buffer_size,
         # There is no tag for a part of an object: that is what the caller has opted in to.

@@ -30,6 +30,7 @@ def test_reads_may_go_from_piece_to_piece(size: int, length: int, release_unveri
     stream = DecryptingStream(
         io.BytesIO(body),
         lambda release: KEY.decryptor(release_unverified=release, ciphertext_length=len(body)),
+        KEY.decrypt,
         ciphertext_length=len(body),
         buffer_size=MIB,
         release_unverified=release_unverified,
@@ -76,6 +77,7 @@ def stream_through(context: SlowContext) -> DecryptingStream:
     return DecryptingStream(
         io.BytesIO(bytes(SIZE)),
         lambda release_unverified: context,
+        bytes,
         ciphertext_length=SIZE,
         buffer_size=SIZE,
         release_unverified=True,
@@ -131,6 +133,7 @@ def test_half_read_body_goes_when_it_is_dropped(options: dict[str, Any]) -> None
     stream = DecryptingStream(
         source,
         lambda release: KEY.decryptor(release_unverified=release, ciphertext_length=len(body)),
+        KEY.decrypt,
         ciphertext_length=len(body),
         on_error=lambda error: None,
         **options,
