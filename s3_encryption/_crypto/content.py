@@ -29,6 +29,7 @@ from .contexts import (
     GcmDecryptor,
     GcmEncryptor,
     VerifyFirst,
+    at_once,
 )
 
 DATA_KEY_BYTES = 32
@@ -223,8 +224,7 @@ class ContentKey:
                 pass
             # Anew: the frames of the failure hold the key.
             raise DecryptionError
-        context = self.suite.mode.decryptor(self, plaintext_length)
-        return b"".join((context.update(body), context.finalize()))
+        return at_once(self.decryptor(plaintext_length=plaintext_length, ciphertext_length=len(body)), body)
 
     def ctr_context(self, offset: int) -> CipherContext:
         """Return a context between plaintext and ciphertext from a byte ``offset`` of a GCM or CTR object on.

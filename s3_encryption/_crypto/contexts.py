@@ -62,6 +62,15 @@ def update_to_memory(
     return output[: context.update_into(data, output)]
 
 
+def at_once(context: CipherContext, data: Buffer) -> bytes:
+    """Return all output for an input that is there as a whole.
+
+    Raises:
+        DecryptionError: The object is not what was encrypted.
+    """
+    return context.update(data) + context.finalize()
+
+
 class NotCopyable:
     """What has a key, or a cipher's state, and stays in its process."""
 

@@ -14,7 +14,7 @@ from .._body.ranges import ByteRange, cbc_ciphertext_span, content_range, parse_
 from .._body.response import DecryptingStream, read_bounded, read_up_to
 from .._crypto.aes import AES_BLOCK_BYTES, Buffer
 from .._crypto.content import AES_GCM, ContentKey
-from .._crypto.contexts import CipherContext, VerifyFirst
+from .._crypto.contexts import CipherContext, VerifyFirst, at_once
 from ..exceptions import (
     DecryptionError,
     PolicyError,
@@ -231,7 +231,7 @@ def _range_response(answer: _Answer, response: dict[str, Any], part: _ResponsePa
     stream = DecryptingStream(
         response["Body"],
         lambda release_unverified: window if release_unverified else VerifyFirst(window, length),
-        lambda body: b"".join((window.update(body), window.finalize())),
+        lambda body: at_once(VerifyFirst(window, length), body),
         ciphertext_length=response.get("ContentLength"),
         buffer_size=answer.stored.call.encryption.settings.buffer_size,
         # There is no tag for a part of an object: that is what the caller has opted in to.
