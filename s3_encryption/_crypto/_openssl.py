@@ -5,6 +5,7 @@ Its exceptions leave from here as ours: raised outside of the handlers, so that 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -16,16 +17,18 @@ _INSTALL = "pip install --upgrade 's3-encryption-client[openssl]'"
 
 try:
     import cryptography
-    from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
+    from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives import keywrap
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-except Exception as error:  # an OpenSSL that can't be loaded has exceptions of its own
+except (KeyboardInterrupt, SystemExit):
+    raise
+except BaseException as error:  # an OpenSSL that can't be loaded ends in exceptions of its own, or in a panic of Rust's
     raise ImportError(
         f"The OpenSSL engine can't load the cryptography package ({type(error).__name__}): {_INSTALL}"
     ) from None
 
-if tuple(int(number) for number in cryptography.__version__.split(".")[:2]) < _OLDEST:
+if tuple(map(int, re.findall(r"\d+", cryptography.__version__)[:2])) < _OLDEST:
     raise ImportError(
         f"The OpenSSL engine needs cryptography {'.'.join(map(str, _OLDEST))} or newer, "
         f"not {cryptography.__version__}: {_INSTALL}"
@@ -87,7 +90,7 @@ class OpenSsl:
             self.gmac(key, iv).digest()
             for transform in (self.ctr(key, block), self.cbc_encryption(key, block), self.cbc_decryption(key, block)):
                 transform.update_into(block, memoryview(bytearray(block)))
-        except (UnsupportedAlgorithm, DecryptionError, ValueError) as error:
+        except Exception as error:  # whatever a build of OpenSSL answers to what it does not have
             usable, reason = False, type(error).__name__
         else:
             reason = "wrong results"

@@ -243,7 +243,17 @@ def imported(before: str, forced: str | None) -> subprocess.CompletedProcess[str
 
 
 ABSENT = "sys.modules['cryptography'] = None"
+BETA = "import cryptography; cryptography.__version__ = '50.1rc1'"
 OLD = "import cryptography; cryptography.__version__ = '44.0.3'"
+PANIC = """
+import builtins
+real = builtins.__import__
+class PanicException(BaseException): pass
+def broken(name, *rest, **options):
+    if name.startswith('cryptography'): raise PanicException('Python API call failed')
+    return real(name, *rest, **options)
+builtins.__import__ = broken
+"""
 FIPS = """
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.ciphers import aead
@@ -262,6 +272,8 @@ aead.AESGCM = refuse
         (ABSENT, None, "pycryptodome"),
         (OLD, None, "pycryptodome"),
         (FIPS, None, "pycryptodome"),
+        (PANIC, None, "pycryptodome"),
+        (BETA, None, "openssl"),
     ],
 )
 def test_best_engine_is_taken_or_the_one_that_is_named(before: str, forced: str | None, taken: str) -> None:
@@ -275,6 +287,7 @@ def test_best_engine_is_taken_or_the_one_that_is_named(before: str, forced: str 
     [
         (ABSENT, "openssl", "can't load the cryptography package"),
         (OLD, "openssl", "needs cryptography 45.0 or newer, not 44.0.3"),
+        (PANIC, "openssl", "can't load the cryptography package (PanicException)"),
         (FIPS, "openssl", "This OpenSSL can't do AES in GCM, CTR, CBC and ECB mode (UnsupportedAlgorithm)"),
         ("", "OpenSSL", "must be one of ['openssl', 'pycryptodome'], not 'OpenSSL'"),
     ],
