@@ -12,14 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from support.properties import reproducible
 from support.sources import Answers, BrokenSource, ChangingSource, Huge, ShortReads, Signalled, Unseekable, pipe_with
 
 from s3_encryption._body.plaintext import PlaintextClaims, PlaintextSource, check_length, take_claims
 from s3_encryption._body.sizes import IO_BLOCK_BYTES, SMALL_BODY_BYTES
-from s3_encryption._crypto.gf2 import combined_crc32
 from s3_encryption.exceptions import (
     BodyMismatchError,
     ConfigurationError,
@@ -357,11 +353,3 @@ def test_mp_08_source_longer_than_gcm_encrypts_is_refused() -> None:
     check_length(PlaintextSource(longest), PlaintextClaims())
     with pytest.raises(ConfigurationError, match="64 GiB"):
         check_length(PlaintextSource(too_long), PlaintextClaims())
-
-
-@settings(reproducible, max_examples=100)
-@given(parts=st.lists(st.binary(max_size=300), max_size=6), zeros=st.integers(0, 10**6))
-def test_crc32_of_parts_is_that_of_the_whole(parts: list[bytes], zeros: int) -> None:
-    """Put together from the checksums and lengths of the parts, it is zlib's of all of them."""
-    parts = [*parts, bytes(zeros)]
-    assert combined_crc32((zlib.crc32(part), len(part)) for part in parts) == zlib.crc32(b"".join(parts))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.polynomials import polynomial_product
 from support.properties import reproducible
 
-from s3_encryption._crypto.gf2 import BinaryField
+from s3_encryption._crypto.gf2 import BinaryField, combined_crc32
 
 FIELD = BinaryField(128, 0xE1 << 120)
 CRC32 = BinaryField(32, 0xEDB88320)
@@ -82,3 +82,11 @@ def test_one_is_neutral(field: BinaryField) -> None:
     for element in (field.one, field.one >> 1, 1, 12345):
         assert field.multiply(field.one, element) == field.multiply(element, field.one) == element
         assert (field.power(element, 0), field.power(element, 1)) == (field.one, element)
+
+
+@settings(reproducible, max_examples=100)
+@given(parts=st.lists(st.binary(max_size=300), max_size=6), zeros=st.integers(0, 10**6))
+def test_crc32_of_parts_is_that_of_the_whole(parts: list[bytes], zeros: int) -> None:
+    """Put together from the checksums and lengths of the parts, it is zlib's of all of them."""
+    parts = [*parts, bytes(zeros)]
+    assert combined_crc32((zlib.crc32(part), len(part)) for part in parts) == zlib.crc32(b"".join(parts))
