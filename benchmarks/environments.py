@@ -65,16 +65,13 @@ def variables(server: Server, kind: str) -> Mapping[str, str]:
         if not name.startswith(("AWS_", "BOTO_", "PYTHON")) and not name.lower().endswith("_proxy")
     }
     engine = {"S3_ENCRYPTION_CRYPTO_ENGINE": kind} if kind in OURS else {}
-    return (
-        kept
-        | engine
-        | {
-            "AWS_ACCESS_KEY_ID": "benchmark",
-            "AWS_SECRET_ACCESS_KEY": "benchmark",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "AWS_CA_BUNDLE": str(server.certificate),
-        }
-    )
+    return kept | {
+        "AWS_ACCESS_KEY_ID": "benchmark",
+        "AWS_SECRET_ACCESS_KEY": "benchmark",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_CA_BUNDLE": str(server.certificate),
+        **engine,
+    }

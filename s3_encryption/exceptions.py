@@ -111,18 +111,19 @@ class DecryptionError(S3EncryptionClientSecurityError):
 _T = TypeVar("_T")
 
 
-def as_decryption_error(step: Callable[[], _T]) -> _T:
+def as_decryption_error(step: Callable[[], _T], refusals: tuple[type[Exception], ...] = (ValueError,)) -> _T:
     """Return what a cryptographic step returns; let it fail in one way only, whatever its reason.
 
     The error is raised outside of the handler, so that it carries no cause, no context, none of the step's frames: a
     difference between failures would be an oracle, and the frames hold keys.
 
     Raises:
-        DecryptionError: The step raised ValueError, which is pycryptodome's word for a wrong tag, padding or length.
+        DecryptionError: The step raised one of the ``refusals``: ValueError is pycryptodome's word for a wrong tag,
+            padding or length.
     """
     try:
         return step()
-    except ValueError:
+    except refusals:
         pass
     raise DecryptionError
 

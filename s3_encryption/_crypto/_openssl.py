@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ..exceptions import DecryptionError
+from ..exceptions import as_decryption_error
 from .aes import AES_BLOCK_BYTES, Buffer
 
 _OLDEST = (45, 0)
@@ -43,8 +43,7 @@ class _Gcm:
         self.update_into = context.update_into
 
     def tag(self) -> bytes:
-        self._context.finalize()
-        return bytes(self._context.tag)
+        return _tag(self._context)
 
     def verify(self, tag: Buffer) -> None:
         _as_decryption_error(lambda: self._context.finalize_with_tag(bytes(tag)))
@@ -56,8 +55,7 @@ class _Gmac:
         self.update = context.authenticate_additional_data
 
     def digest(self) -> bytes:
-        self._context.finalize()
-        return bytes(self._context.tag)
+        return _tag(self._context)
 
 
 class _Cbc:
@@ -145,9 +143,10 @@ def _with_aad(context: Any, aad: bytes) -> Any:
     return context
 
 
+def _tag(context: Any) -> bytes:
+    context.finalize()
+    return bytes(context.tag)
+
+
 def _as_decryption_error(step: Callable[[], _T]) -> _T:
-    try:
-        return step()
-    except (InvalidTag, keywrap.InvalidUnwrap, ValueError):
-        pass
-    raise DecryptionError
+    return as_decryption_error(step, (ValueError, InvalidTag, keywrap.InvalidUnwrap))

@@ -186,8 +186,7 @@ class ContentKey:
         """Return the body that is stored for a plaintext held in memory."""
         if self.suite.mode is GCM:
             return engine.active.gcm_seal(self.key, self.iv, plaintext, self.suite.aad)
-        encryptor = self.encryptor()
-        return b"".join((encryptor.update(plaintext), encryptor.finalize()))
+        return at_once(self.encryptor(), plaintext)
 
     def decryptor(
         self,

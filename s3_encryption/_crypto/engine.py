@@ -24,7 +24,6 @@ def _openssl() -> Engine:
     return OpenSsl()
 
 
-# By preference: the first that can be loaded is taken.
 ENGINES = {"openssl": _openssl, "pycryptodome": _pycryptodome}
 
 
