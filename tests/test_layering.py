@@ -19,9 +19,9 @@ from support.worlds import served_by
 
 CORE = ("exceptions", "_checks", "_settings", "_crypto", "_keys", "_envelope", "_sealer")
 BOTO = frozenset({"boto3", "botocore", "s3transfer"})
-# By package: the modules that use it. AES is in the engines alone; RSA keys are loaded and used in one place.
+# By package: the module that uses it, which is its engine.
 CRYPTOGRAPHY = {
-    "Crypto": {"_crypto._pycryptodome", "_keys.rsa_wraps"},
+    "Crypto": {"_crypto._pycryptodome"},
     "cryptography": {"_crypto._openssl"},
 }
 
@@ -288,7 +288,7 @@ def test_only_one_module_uses_private_names_of_others(module: str) -> None:
 TESTED_ELSEWHERE = {
     "_crypto._openssl": "crypto/test_engine.py",
     "_crypto._pycryptodome": "crypto/test_engine.py",
-    "_crypto.aes": "crypto/test_engine.py",
+    "_crypto.primitives": "crypto/test_engine.py",
     "_version": "test_readme.py",
     "_typing": "type_checking/test_types.py",
     "_conflicts": "client/test_construction.py",

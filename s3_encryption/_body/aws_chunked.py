@@ -13,7 +13,7 @@ import base64
 from collections.abc import Callable, Generator
 from typing import Protocol
 
-from .._crypto.aes import Buffer
+from .._crypto.primitives import Buffer
 from .plaintext import Crc32
 from .sizes import IO_BLOCK_BYTES
 

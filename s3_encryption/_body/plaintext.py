@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from .._crypto.aes import Buffer
 from .._crypto.contexts import GCM_MAX_PLAINTEXT_BYTES
+from .._crypto.primitives import Buffer
 from ..exceptions import BodyChangedError, BodyMismatchError, ConfigurationError, ConfigurationTypeError
 from .raw_stream import read_full
 from .sizes import AHEAD_BYTES, IO_BLOCK_BYTES, SMALL_BODY_BYTES

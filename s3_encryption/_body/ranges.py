@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .._crypto.aes import AES_BLOCK_BYTES
+from .._crypto.primitives import AES_BLOCK_BYTES
 
 # As many digits as the limits of other systems have, by which "to the end" is said: 2^63 - 1, 2^64 - 1.
 _NUMBER = "[0-9]{1,20}"

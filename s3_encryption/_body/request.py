@@ -12,10 +12,10 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator
 from typing import IO, Any
 
-from .._crypto.aes import Buffer
 from .._crypto.buffers import BufferRing, fresh_memory
 from .._crypto.contexts import CipherContext, update_to_memory
 from .._crypto.keystream import KeystreamSegment
+from .._crypto.primitives import Buffer
 from .aws_chunked import ChunkedBody
 from .background import BackgroundThread, Task
 from .plaintext import PlaintextClaims, PlaintextSource

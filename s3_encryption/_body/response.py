@@ -12,9 +12,9 @@ from functools import partial
 from typing import Any
 
 from .._botocore import file_below, replace_checksum
-from .._crypto.aes import Buffer
 from .._crypto.buffers import BufferRing
 from .._crypto.contexts import HOLDBACK_BYTES, CipherContext, update_to_memory
+from .._crypto.primitives import Buffer
 from ..exceptions import CipherStateError
 from .background import BackgroundThread, Task
 from .raw_stream import RawStream, read_full

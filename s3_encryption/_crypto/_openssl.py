@@ -1,16 +1,18 @@
-"""AES by OpenSSL, through the ``cryptography`` package: several times faster, and an extra.
+"""AES and RSA by OpenSSL, through the ``cryptography`` package: several times faster, and an extra.
 
 Its exceptions leave from here as ours: raised outside of the handlers, so that they carry no frames with keys.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ..exceptions import as_decryption_error
-from .aes import AES_BLOCK_BYTES, Buffer
+from . import _pycryptodome
+from .primitives import AES_BLOCK_BYTES, Buffer
 
 _OLDEST = (45, 0)
 _INSTALL = "pip install --upgrade 's3-encryption-client[openssl]'"
@@ -18,7 +20,9 @@ _INSTALL = "pip install --upgrade 's3-encryption-client[openssl]'"
 try:
     import cryptography
     from cryptography.exceptions import InvalidTag
-    from cryptography.hazmat.primitives import keywrap
+    from cryptography.hazmat.primitives import hashes, keywrap
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 except (KeyboardInterrupt, SystemExit):
@@ -33,6 +37,11 @@ if tuple(map(int, re.findall(r"\d+", cryptography.__version__)[:2])) < _OLDEST:
         f"The OpenSSL engine needs cryptography {'.'.join(map(str, _OLDEST))} or newer, "
         f"not {cryptography.__version__}: {_INSTALL}"
     )
+
+_OAEP_PADDINGS = {
+    "SHA-1": OAEP(MGF1(hashes.SHA1()), hashes.SHA1(), None),  # noqa: S303 - the format's
+    "SHA-256": OAEP(MGF1(hashes.SHA1()), hashes.SHA256(), None),  # noqa: S303 - the format's
+}
 
 _T = TypeVar("_T")
 
@@ -71,8 +80,32 @@ class _Cbc:
         output[last : len(blocks)] = self._context.update(blocks[last:])
 
 
+class OpenSslRsaKey(_pycryptodome.PycryptodomeRsaKey):
+    """OAEP is OpenSSL's. PKCS #1 v1.5 stays pycryptodome's, which promises implicit rejection: OpenSSL before 3.2 and
+    its relatives answer wrong padding by an error, newer ones by bytes of any length.
+    """
+
+    @functools.cached_property
+    def _public(self) -> Any:
+        return rsa.RSAPublicNumbers(self.exponent, self.modulus).public_key()
+
+    @functools.cached_property
+    def _private(self) -> Any:
+        p, q, d = int(self._key.p), int(self._key.q), int(self._key.d)
+        public = rsa.RSAPublicNumbers(self.exponent, self.modulus)
+        numbers = rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), rsa.rsa_crt_iqmp(p, q), public)
+        # That the numbers belong together was checked by the library that loaded them.
+        return numbers.private_key(unsafe_skip_rsa_key_validation=True)
+
+    def oaep_encrypt(self, digest: str, data: bytes) -> bytes:
+        return bytes(self._public.encrypt(data, _OAEP_PADDINGS[digest]))
+
+    def oaep_decrypt(self, digest: str, encrypted: bytes) -> bytes:
+        return _as_decryption_error(lambda: bytes(self._private.decrypt(encrypted, _OAEP_PADDINGS[digest])))
+
+
 class OpenSsl:
-    """The engine's calls, as ``aes.Engine`` describes them.
+    """The engine's calls, as ``primitives.Engine`` describes them.
 
     Raises:
         ImportError: This OpenSSL lacks a mode, as builds for a FIPS provider may.
@@ -88,13 +121,15 @@ class OpenSsl:
             self.gmac(key, iv).digest()
             for transform in (self.ctr(key, block), self.cbc_encryption(key, block), self.cbc_decryption(key, block)):
                 transform.update_into(block, memoryview(bytearray(block)))
+            for padding in _OAEP_PADDINGS.values():
+                rsa.RSAPublicNumbers(65537, 2**2047 + 1).public_key().encrypt(key, padding)
         except Exception as error:  # whatever a build of OpenSSL answers to what it does not have
             usable, reason = False, type(error).__name__
         else:
             reason = "wrong results"
         if not usable:
             raise ImportError(
-                f"This OpenSSL can't do AES in GCM, CTR, CBC and ECB mode ({reason}). "
+                f"This OpenSSL can't do AES in GCM, CTR, CBC and ECB mode, and RSA-OAEP ({reason}). "
                 "Use S3_ENCRYPTION_CRYPTO_ENGINE=pycryptodome."
             )
 
@@ -135,6 +170,10 @@ class OpenSsl:
 
     def unwrap_key(self, key: bytes, wrapped: bytes) -> bytes:
         return _as_decryption_error(lambda: keywrap.aes_key_unwrap(key, wrapped))
+
+    def rsa_key(self, key: object, passphrase: str | None) -> OpenSslRsaKey:
+        # Loaded by the other library, so that both engines take the same keys.
+        return OpenSslRsaKey(_pycryptodome.load_rsa_key(key, passphrase))
 
 
 def _with_aad(context: Any, aad: bytes) -> Any:

@@ -1,14 +1,25 @@
-"""AES by pycryptodome: the engine that is always there."""
+"""AES and RSA by pycryptodome: the engine that is always there."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from Crypto.Cipher import AES
+import Crypto
+from Crypto.Cipher import AES, PKCS1_OAEP, PKCS1_v1_5
+from Crypto.Hash import SHA1, SHA256
+from Crypto.PublicKey import RSA
+from Crypto.Signature import pss
 from Crypto.Util.strxor import strxor
 
 from ..exceptions import as_decryption_error
-from .aes import AES_BLOCK_BYTES, GCM_TAG_BYTES, Buffer
+from .primitives import AES_BLOCK_BYTES, GCM_TAG_BYTES, Buffer
+
+# Older versions tell wrong RSA PKCS#1 v1.5 padding from right one, which is an oracle; PyCrypto, which has the same
+# import name, has neither GCM key wrapping nor maintenance.
+if Crypto.version_info[:2] < (4, 3):
+    raise ImportError("s3-encryption-client needs pycryptodome 4.3 or newer: pip install --upgrade pycryptodome")
+
+_OAEP_DIGESTS = {"SHA-1": SHA1, "SHA-256": SHA256}
 
 
 class _Encryption:
@@ -55,8 +66,51 @@ class _CbcDecryption:
         self._previous_block = bytes(blocks[-AES_BLOCK_BYTES:])
 
 
+class PycryptodomeRsaKey:
+    """An RSA key, as ``primitives.RsaKey`` describes it."""
+
+    def __init__(self, key: RSA.RsaKey) -> None:
+        self._key = key
+        self.bits = key.size_in_bits()
+        self.modulus = int(key.n)
+        self.exponent = int(key.e)
+        self.is_private = key.has_private()
+
+    def oaep_encrypt(self, digest: str, data: bytes) -> bytes:
+        return bytes(self._oaep(digest).encrypt(data))
+
+    def oaep_decrypt(self, digest: str, encrypted: bytes) -> bytes:
+        return as_decryption_error(lambda: bytes(self._oaep(digest).decrypt(encrypted)))
+
+    def _oaep(self, digest: str) -> Any:
+        def mask(seed: bytes, length: int) -> bytes:
+            return pss.MGF1(seed, length, SHA1)
+
+        return PKCS1_OAEP.new(self._key, hashAlgo=_OAEP_DIGESTS[digest], mgfunc=mask)
+
+    def pkcs1_v1_5_encrypt(self, data: bytes) -> bytes:
+        return bytes(PKCS1_v1_5.new(self._key).encrypt(data))
+
+    def pkcs1_v1_5_decrypt(self, encrypted: bytes, size: int) -> bytes:
+        # Without a sentinel the library answers wrong padding with a pseudo-random key.
+        step = PKCS1_v1_5.new(self._key).decrypt
+        return as_decryption_error(lambda: bytes(step(encrypted, expected_pt_len=size)))
+
+
+def load_rsa_key(key: object, passphrase: str | None) -> RSA.RsaKey:
+    """Return an RSA key of this library's, as ``Engine.rsa_key`` says."""
+    if isinstance(key, RSA.RsaKey):
+        return key
+    if not isinstance(key, (bytes, bytearray, str)):
+        raise TypeError
+    try:
+        return RSA.import_key(key if isinstance(key, str) else bytes(key), passphrase=passphrase)
+    except (IndexError, TypeError) as error:  # what the parsers answer to some texts
+        raise ValueError from error
+
+
 class Pycryptodome:
-    """The engine's calls, as ``aes.Engine`` describes them."""
+    """The engine's calls, as ``primitives.Engine`` describes them."""
 
     name = "pycryptodome"
 
@@ -97,6 +151,9 @@ class Pycryptodome:
 
     def unwrap_key(self, key: bytes, wrapped: bytes) -> bytes:
         return as_decryption_error(lambda: bytes(AES.new(key, AES.MODE_KW).unseal(wrapped)))
+
+    def rsa_key(self, key: object, passphrase: str | None) -> PycryptodomeRsaKey:
+        return PycryptodomeRsaKey(load_rsa_key(key, passphrase))
 
 
 def _gcm(key: bytes, iv: bytes, aad: bytes) -> Any:

@@ -18,7 +18,6 @@ from typing import Any, NoReturn
 
 from ..exceptions import ConfigurationError, DecryptionError, PolicyError
 from . import engine
-from .aes import AES_BLOCK_BYTES, GCM_TAG_BYTES, Buffer
 from .contexts import (
     GCM_MAX_PLAINTEXT_BYTES,
     CbcDecryptor,
@@ -31,6 +30,7 @@ from .contexts import (
     VerifyFirst,
     at_once,
 )
+from .primitives import AES_BLOCK_BYTES, GCM_TAG_BYTES, Buffer
 
 DATA_KEY_BYTES = 32
 COMMITTING_SUITE_ID = b"\x00\x73"

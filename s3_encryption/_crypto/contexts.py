@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any, NoReturn, Protocol, TypeVar
 
 from ..exceptions import CipherStateError, ConfigurationError, DecryptionError
-from .aes import AES_BLOCK_BYTES, GCM_TAG_BYTES, Buffer, GcmDecryption, GcmEncryption, Transform, pad, unpad
 from .buffers import GrowingBuffer, fresh_memory
+from .primitives import AES_BLOCK_BYTES, GCM_TAG_BYTES, Buffer, GcmDecryption, GcmEncryption, Transform, pad, unpad
 
 # A cipher call costs microseconds whatever its size; below 64 KiB that overhead shows, above 1 MiB fresh pages do.
 MIN_CALL_BYTES = 64 * 1024

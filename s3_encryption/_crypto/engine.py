@@ -1,13 +1,14 @@
-"""Which library AES comes from: pycryptodome, which is always there, or OpenSSL where it is installed.
+"""Which library AES and RSA come from: pycryptodome, which is always there, or OpenSSL where it is installed.
 
-All calls (``aes.Engine``) give the same bytes and the same errors under either. Who needs AES asks ``engine.active``.
+All calls (``primitives.Engine``) give the same bytes and the same errors under either. Who needs them asks
+``engine.active``.
 """
 
 from __future__ import annotations
 
 import os
 
-from .aes import Engine
+from .primitives import Engine
 
 VARIABLE = "S3_ENCRYPTION_CRYPTO_ENGINE"
 

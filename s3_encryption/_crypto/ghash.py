@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from . import engine
-from .aes import AES_BLOCK_BYTES, Buffer
 from .content import ContentKey
 from .gf2 import BinaryField
+from .primitives import AES_BLOCK_BYTES, Buffer
 
 # x^128 + x^7 + x^2 + x + 1, in GCM's bit order (NIST SP 800-38D, section 6.3).
 FIELD = BinaryField(128, 0xE1 << 120)

@@ -8,9 +8,9 @@ whether a second pass makes the same ciphertext as the first.
 from __future__ import annotations
 
 from ..exceptions import BodyChangedError
-from .aes import Buffer
 from .contexts import CipherContext, update_to_memory
 from .ghash import Ghash, HashedSegment, SegmentHash, empty_segment
+from .primitives import Buffer
 
 
 class KeystreamSegment:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..exceptions import DecryptionError
-from .aes import Buffer
 from .buffers import BufferRing
 from .content import ContentKey
 from .contexts import CipherContext, update_to_memory
 from .ghash import Ghash, HashedSegment, SegmentHash
+from .primitives import Buffer
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass, field
 
 from .._crypto import engine
-from .._crypto.aes import GCM_TAG_BYTES, pad, unpad
+from .._crypto.primitives import GCM_TAG_BYTES, pad, unpad
 from ..exceptions import ConfigurationError, ConfigurationTypeError, DecryptionError
 
 _AES_KEY_BYTES = (16, 24, 32)

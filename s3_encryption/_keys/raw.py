@@ -109,7 +109,7 @@ class RsaKeyring(_RawKeyring):
 
     def decrypt_data_key(self, wrapped: WrappedDataKey) -> bytes:
         check_fits(self, self.wrapping_algorithms, wrapped)
-        if not self._key.has_private():
+        if not self._key.is_private:
             raise KeyringMismatchError(
                 "This RsaKeyring holds a public key only: it can write objects, and not read them. "
                 "Give it the private key."
@@ -117,8 +117,8 @@ class RsaKeyring(_RawKeyring):
         return super().decrypt_data_key(wrapped)
 
     def __repr__(self) -> str:
-        kind = "private" if self._key.has_private() else "public"
-        return f"RsaKeyring({self._key.size_in_bits()}-bit {kind} key, wrapping_algorithm={self.wrapping_algorithm!r})"
+        kind = "private" if self._key.is_private else "public"
+        return f"RsaKeyring({self._key.bits}-bit {kind} key, wrapping_algorithm={self.wrapping_algorithm!r})"
 
 
 def _checked_description(description: Mapping[str, str] | None) -> dict[str, str]:

@@ -12,9 +12,9 @@ from botocore.response import StreamingBody
 
 from .._body.ranges import ByteRange, cbc_ciphertext_span, content_range, parse_content_range, parse_range
 from .._body.response import DecryptingStream, read_bounded, read_up_to
-from .._crypto.aes import AES_BLOCK_BYTES, Buffer
 from .._crypto.content import AES_GCM, ContentKey
 from .._crypto.contexts import CipherContext, VerifyFirst, at_once
+from .._crypto.primitives import AES_BLOCK_BYTES, Buffer
 from ..exceptions import (
     DecryptionError,
     PolicyError,

@@ -11,8 +11,8 @@ from botocore.exceptions import ClientError
 from .._body.plaintext import is_digest_name
 from .._body.ranges import ByteRange, parse_content_range
 from .._body.response import read_bounded
-from .._crypto.aes import AES_BLOCK_BYTES
 from .._crypto.content import ContentKey
+from .._crypto.primitives import AES_BLOCK_BYTES
 from .._envelope import formats, instruction_file
 from .._envelope.formats import Envelope
 from ..exceptions import DecryptionError, InvalidEnvelopeError, NotEncryptedError, quoted

@@ -34,9 +34,9 @@ from .._botocore import (
     provide_etag,
     transfer_manager,
 )
-from .._crypto.aes import Buffer
 from .._crypto.content import ContentKey
 from .._crypto.out_of_order import OutOfOrderDecryptor
+from .._crypto.primitives import Buffer
 from .._operations.call import Call, Params, error_code
 from .._operations.stored_object import StoredObject, pinned
 from ..exceptions import DecryptionError

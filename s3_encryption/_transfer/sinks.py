@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from .._body.sizes import WRITE_BYTES
-from .._crypto.aes import Buffer
+from .._crypto.primitives import Buffer
 
 # What file systems take as a name.
 _MAX_NAME_BYTES = 255

@@ -10,11 +10,11 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.encoder import RSA_KEY
 from support.properties import reproducible
 from support.reference import cbc_encrypt_blocks, ctr_encrypt, gcm_encrypt
 
 from s3_encryption._crypto import engine
-from s3_encryption._crypto.aes import Engine, Transform, pad, unpad
 from s3_encryption._crypto.content import (
     AES_CBC,
     AES_CTR,
@@ -26,6 +26,7 @@ from s3_encryption._crypto.content import (
 from s3_encryption._crypto.contexts import MAX_CALL_BYTES, MIN_CALL_BYTES
 from s3_encryption._crypto.ghash import Ghash
 from s3_encryption._crypto.keystream import KeystreamSegment
+from s3_encryption._crypto.primitives import Engine, RsaKey, Transform, pad, unpad
 from s3_encryption.exceptions import DecryptionError
 
 openssl = pytest.importorskip("cryptography") and engine.load("openssl")
@@ -288,7 +289,7 @@ def test_best_engine_is_taken_or_the_one_that_is_named(before: str, forced: str 
         (ABSENT, "openssl", "can't load the cryptography package"),
         (OLD, "openssl", "needs cryptography 45.0 or newer, not 44.0.3"),
         (PANIC, "openssl", "can't load the cryptography package (PanicException)"),
-        (FIPS, "openssl", "This OpenSSL can't do AES in GCM, CTR, CBC and ECB mode (UnsupportedAlgorithm)"),
+        (FIPS, "openssl", "This OpenSSL can't do AES in GCM, CTR, CBC and ECB mode, and RSA-OAEP (Unsupported"),
         ("", "OpenSSL", "must be one of ['openssl', 'pycryptodome'], not 'OpenSSL'"),
     ],
 )
@@ -298,3 +299,48 @@ def test_named_engine_that_cannot_be_used_stops_the_import(before: str, forced: 
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1].startswith("ImportError: ")
     assert sentence in ended.stderr.splitlines()[-1]
+
+
+# --- RSA --------------------------------------------------------------------------------------------------------------
+
+
+def every_pair_of_engines() -> list[tuple[RsaKey, RsaKey]]:
+    """Return the test key as (one engine's, another's), in each combination."""
+    loaded = [made_by.rsa_key(RSA_KEY, None) for made_by in ENGINES.values()]
+    return [(one, other) for one in loaded for other in loaded]
+
+
+@settings(reproducible, max_examples=20)
+@given(st.binary(max_size=190), st.sampled_from(["SHA-1", "SHA-256"]), st.integers(0, 2047))
+def test_either_engine_decrypts_the_others_oaep_and_refuses_changes(text: bytes, digest: str, bit: int) -> None:
+    """Law: what one encrypts the other decrypts, and no bit of it can be changed, nor the digest exchanged."""
+    for one, other in every_pair_of_engines():
+        encrypted = one.oaep_encrypt(digest, text)
+        assert other.oaep_decrypt(digest, encrypted) == text
+        changed = (int.from_bytes(encrypted, "big") ^ 1 << bit).to_bytes(256, "big")
+        for wrong in (changed, encrypted[:-1], encrypted + b"\0", b""):
+            with pytest.raises(DecryptionError):
+                other.oaep_decrypt(digest, wrong)
+        with pytest.raises(DecryptionError):
+            other.oaep_decrypt({"SHA-1": "SHA-256", "SHA-256": "SHA-1"}[digest], encrypted)
+
+
+@settings(reproducible, max_examples=20)
+@given(st.binary(min_size=32, max_size=32), st.integers(0, 2000))
+def test_both_engines_answer_wrong_pkcs1_padding_with_the_same_bytes(data_key: bytes, bit: int) -> None:
+    """Law: PKCS #1 v1.5 gives the data key, or 32 bytes that depend on key and ciphertext only: never an error."""
+    for one, other in every_pair_of_engines():
+        encrypted = one.pkcs1_v1_5_encrypt(data_key)
+        assert other.pkcs1_v1_5_decrypt(encrypted, 32) == data_key
+        changed = (int.from_bytes(encrypted, "big") ^ 1 << bit).to_bytes(256, "big")
+        assert one.pkcs1_v1_5_decrypt(changed, 32) == other.pkcs1_v1_5_decrypt(changed, 32) != data_key
+
+
+@each_engine
+def test_rsa_key_tells_its_public_numbers_and_no_private_one(made_by: Engine) -> None:
+    """Public and private keys of every form have the same numbers, and repr shows no private one."""
+    for form in (RSA_KEY, RSA_KEY.export_key(), RSA_KEY.export_key("DER"), RSA_KEY.export_key().decode()):
+        key = made_by.rsa_key(form, None)
+        assert (key.bits, key.modulus, key.exponent, key.is_private) == (2048, RSA_KEY.n, RSA_KEY.e, True)
+        assert str(RSA_KEY.d) not in repr(key)
+    assert not made_by.rsa_key(RSA_KEY.public_key(), None).is_private

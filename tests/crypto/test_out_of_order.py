@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from support.content_keys import body_of, content_key
 from support.properties import reproducible
 
-from s3_encryption._crypto.aes import Buffer
 from s3_encryption._crypto.content import AES_GCM, AES_GCM_COMMITTING, Suite
 from s3_encryption._crypto.out_of_order import OutOfOrderDecryptor
+from s3_encryption._crypto.primitives import Buffer
 from s3_encryption.exceptions import DecryptionError
 
 SUITES = (AES_GCM, AES_GCM_COMMITTING)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from s3_encryption._crypto.aes import Buffer
 from s3_encryption._crypto.contexts import CipherContext
+from s3_encryption._crypto.primitives import Buffer
 from s3_encryption._envelope.formats import Envelope, parse
 from s3_encryption._envelope.instruction_file import merge
 from s3_encryption._sealer import ObjectSealer

@@ -1,4 +1,4 @@
-"""What an engine does: the calls by which AES comes into the package, whichever library it comes from."""
+"""What an engine does: the calls by which AES and RSA come into the package, whichever library they come from."""
 
 from __future__ import annotations
 
@@ -47,8 +47,46 @@ class Gmac(Protocol):
         """Return the tag, and end the message."""
 
 
+class RsaKey(Protocol):
+    """A public or private RSA key. What can't be decrypted is a DecryptionError.
+
+    OAEP generates its mask by SHA-1 whatever the digest: what Java's transformations mean, and all clients write.
+    """
+
+    @property
+    def bits(self) -> int:
+        """How long the modulus is."""
+
+    @property
+    def modulus(self) -> int:
+        """The public modulus."""
+
+    @property
+    def exponent(self) -> int:
+        """The public exponent."""
+
+    @property
+    def is_private(self) -> bool:
+        """Whether the key can decrypt."""
+
+    def oaep_encrypt(self, digest: str, data: bytes) -> bytes:
+        """Return bytes encrypted by RSAES-OAEP (RFC 8017, section 7.1) with "SHA-1" or "SHA-256"."""
+
+    def oaep_decrypt(self, digest: str, encrypted: bytes) -> bytes:
+        """Return what was encrypted by ``oaep_encrypt``."""
+
+    def pkcs1_v1_5_encrypt(self, data: bytes) -> bytes:
+        """Return bytes encrypted by RSAES-PKCS1-v1_5 (RFC 8017, section 7.2)."""
+
+    def pkcs1_v1_5_decrypt(self, encrypted: bytes, size: int) -> bytes:
+        """Return the ``size`` bytes that were encrypted, or as many pseudo-random ones if the padding is wrong.
+
+        So wrong padding looks like any other wrong key (implicit rejection): there is no padding oracle.
+        """
+
+
 class Engine(Protocol):
-    """A library's AES. Keys have 16, 24 or 32 bytes; what can't be decrypted is a DecryptionError."""
+    """A library's AES and RSA. AES keys have 16, 24 or 32 bytes; what can't be decrypted is a DecryptionError."""
 
     @property
     def name(self) -> str:
@@ -89,6 +127,14 @@ class Engine(Protocol):
 
     def unwrap_key(self, key: bytes, wrapped: bytes) -> bytes:
         """Return a key that was wrapped by AES Key Wrap."""
+
+    def rsa_key(self, key: object, passphrase: str | None) -> RsaKey:
+        """Return an RSA key from PEM or DER (str or bytes), or from a ``Crypto.PublicKey.RSA`` key.
+
+        Raises:
+            TypeError: It is of another type.
+            ValueError: It can't be read or used; the message may quote the key.
+        """
 
 
 def pad(data: Buffer) -> bytes:
