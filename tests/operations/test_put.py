@@ -780,3 +780,13 @@ def test_puts_never_share_a_key_or_an_iv(s3: StrictWorld) -> None:
     for field in ("x-amz-key-v2", "x-amz-iv"):
         assert len({request.metadata[field] for request in s3.requests}) == 50
     assert len({request.body for request in s3.requests}) == 50
+
+
+@pytest.mark.parametrize("size", [0, 1000, 2**20, 2**20 + 1])
+def test_body_is_hashed_for_the_signature_only_where_plain_puts_are(wire: StrictWorld, size: int) -> None:
+    """Over TLS a checksum stands for the hash of the body, which would cost more than its encryption, as on plain."""
+    said = []
+    for client in (wire.plain, wire.client()):
+        client.put_object(Bucket=wire.bucket, Key=KEY, Body=bytes(size))
+        said.append("UNSIGNED" in wire.requests[-1].headers["x-amz-content-sha256"])
+    assert said == [wire.server.scheme == "https"] * 2
