@@ -192,6 +192,7 @@ def _small(
 def _small_objects() -> list[Case]:
     many, threads = 800, 16
     pooled = ClientOptions(max_pool_connections=threads)
+    v3 = ClientOptions(committing=True)
     kms = ClientOptions(kms=True)
     put_16, get_16 = Target(1.1, None, 8), Target(0.9, None, 8)
     return [
@@ -199,6 +200,8 @@ def _small_objects() -> list[Case]:
         _small("get", "get", lambda: GetMany(KIB, many), many, Target(0.95, None, 8)),
         _small("put-16", "put, 16 threads", lambda: PutMany(KIB, many, threads), many, put_16, options=pooled),
         _small("get-16", "get, 16 threads", lambda: GetMany(KIB, many, threads), many, get_16, options=pooled),
+        _small("put-v3", "put, V3", lambda: PutMany(KIB, many), many, NO_TARGET, options=v3),
+        _small("get-v3", "get, V3", lambda: GetMany(KIB, many), many, NO_TARGET, options=v3),
         _small("put-1m", "put, one thread", lambda: PutMany(MIB, 100), 100, Target(1.05, None, 16), size="1 MiB"),
         _small("get-1m", "get, one thread", lambda: GetMany(MIB, 100), 100, Target(0.95, None, 16), size="1 MiB"),
         _small("put-far", "put, 5 ms round trip", lambda: PutMany(KIB, 100), 100, Target(1.7, 1.7, 8), network=_FAR),

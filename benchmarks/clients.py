@@ -23,12 +23,13 @@ _AES_KEY = bytes(range(32))
 class ClientOptions:
     """What a case asks of a client.
 
-    ``delayed_authentication`` and ``ranges`` allow a read to release what is not verified (yet); ``kms`` takes data
-    keys from the key service instead of making them in the process.
+    ``delayed_authentication`` and ``ranges`` allow a read to release what is not verified (yet); ``committing`` writes
+    V3 in the place of V2; ``kms`` takes data keys from the key service instead of making them in the process.
     """
 
     delayed_authentication: bool = False
     ranges: bool = False
+    committing: bool = False
     kms: bool = False
     max_pool_connections: int = 10
 
@@ -65,9 +66,16 @@ def _ours(endpoint: str, options: ClientOptions) -> Any:
         keyring=library.KmsKeyring(kms, KMS_KEY_ID) if kms else library.AesKeyring(_AES_KEY),
         enable_delayed_authentication=options.delayed_authentication,
         enable_unauthenticated_ranges=options.ranges,
+        commitment_policy=_policy(library, options),
         endpoint_url=endpoint,
         config=_config(options),
     )
+
+
+def _policy(library: Any, options: ClientOptions) -> Any:
+    """Return a library's member for what is written: V2, which this library writes by default, or V3."""
+    policy = library.CommitmentPolicy
+    return policy.REQUIRE_ENCRYPT_ALLOW_DECRYPT if options.committing else policy.FORBID_ENCRYPT_ALLOW_DECRYPT
 
 
 def _aws(endpoint: str, options: ClientOptions) -> Any:
@@ -78,12 +86,12 @@ def _aws(endpoint: str, options: ClientOptions) -> Any:
         keyring = importlib.import_module("s3_encryption.materials.kms_keyring").KmsKeyring(kms, KMS_KEY_ID)
     else:
         keyring = _local_keyring_of_aws()
-    # Format V2, which this library writes by default.
     materials = importlib.import_module("s3_encryption.materials")
+    suite = "ALG_AES_256_GCM_HKDF_SHA512_COMMIT_KEY" if options.committing else "ALG_AES_256_GCM_IV12_TAG16_NO_KDF"
     config = library.S3EncryptionClientConfig(
         keyring=keyring,
-        encryption_algorithm=materials.AlgorithmSuite.ALG_AES_256_GCM_IV12_TAG16_NO_KDF,
-        commitment_policy=materials.CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT,
+        encryption_algorithm=materials.AlgorithmSuite[suite],
+        commitment_policy=_policy(materials, options),
         enable_delayed_authentication=options.delayed_authentication,
     )
     return library.S3EncryptionClient(_plain(endpoint, options), config)
