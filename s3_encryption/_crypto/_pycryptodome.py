@@ -75,6 +75,7 @@ class PycryptodomeRsaKey:
         self.modulus = int(key.n)
         self.exponent = int(key.e)
         self.is_private = key.has_private()
+        self.identity = (self.modulus, self.exponent)
 
     def oaep_encrypt(self, digest: str, data: bytes) -> bytes:
         return bytes(self._oaep(digest).encrypt(data))

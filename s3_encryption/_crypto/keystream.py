@@ -7,6 +7,8 @@ whether a second pass makes the same ciphertext as the first.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..exceptions import BodyChangedError
 from .contexts import CipherContext, update_to_memory
 from .ghash import Ghash, HashedSegment, SegmentHash, empty_segment
@@ -39,14 +41,25 @@ class KeystreamSegment:
         self.ghash = ghash
         self.offset = offset
         self.length = length
-        self.is_whole = is_whole
+        self._is_whole = is_whole
+        self._trailer: Callable[[], bytes] | None = None
+        self._trailer_bytes = ghash.key.suite.tag_bytes if is_whole else 0
         # Known after one whole pass: what the segment adds to the tag.
         self.hashed: HashedSegment | None = None
         self._digests: list[bytes] = []
 
+    @property
+    def is_used(self) -> bool:
+        """Whether something was encrypted with its keystream."""
+        return bool(self._digests) or self.hashed is not None
+
+    def let_follow(self, trailer: Callable[[], bytes], size: int) -> None:
+        """Let so many bytes follow the segment in what is made of it; they are asked for when it has been hashed."""
+        self._trailer, self._trailer_bytes = trailer, size
+
     def ciphertext_length(self, plaintext_length: int) -> int:
         """Return how many bytes a context makes of so many."""
-        return plaintext_length + (self.ghash.key.suite.tag_bytes if self.is_whole else 0)
+        return plaintext_length + self._trailer_bytes
 
     def new_context(self) -> CipherContext:
         """Return a context that encrypts the segment, for one more pass. One at a time may be in use.
@@ -70,13 +83,8 @@ class KeystreamSegment:
         elif index >= len(self._digests) or self._digests[index] != digest:
             raise _changed()
 
-    def tag(self, length: int) -> bytes:
-        """Return the tag of the whole object, after a whole pass over its ``length`` bytes."""
-        assert self.hashed is not None  # there was one
-        return self.ghash.tag([self.hashed], length)
-
-    def finish(self, end: int, hashed: HashedSegment) -> None:
-        """Note what the segment adds to the tag, after a pass that ended there.
+    def finish(self, end: int, hashed: HashedSegment) -> bytes:
+        """Note what the segment adds to the tag, after a pass that ended there, and return what follows it.
 
         Raises:
             BodyChangedError: An earlier pass ended elsewhere.
@@ -86,6 +94,9 @@ class KeystreamSegment:
             raise _changed()
         self.length = length
         self.hashed = self.hashed or hashed
+        if self._is_whole:
+            return self.ghash.tag([self.hashed], length)
+        return b"" if self._trailer is None else self._trailer()
 
 
 class _SegmentEncryptor:
@@ -112,11 +123,7 @@ class _SegmentEncryptor:
     def finalize(self) -> bytes:
         rest = self._cipher.finalize()
         self._take(rest)
-        segment = self._segment
-        segment.finish(self._position, self._hashed)
-        if segment.is_whole:
-            rest += segment.tag(self._position)
-        return rest
+        return rest + self._segment.finish(self._position, self._hashed)
 
     def _take(self, ciphertext: Buffer) -> None:
         if not ciphertext:

@@ -69,6 +69,10 @@ class RsaKey(Protocol):
     def is_private(self) -> bool:
         """Whether the key can decrypt."""
 
+    @property
+    def identity(self) -> object:
+        """What is the same for the same key pair only."""
+
     def oaep_encrypt(self, digest: str, data: bytes) -> bytes:
         """Return bytes encrypted by RSAES-OAEP (RFC 8017, section 7.1) with "SHA-1" or "SHA-256"."""
 

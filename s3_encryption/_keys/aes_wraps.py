@@ -22,6 +22,11 @@ class AesKey:
 
     secret: bytes = field(repr=False)
 
+    @property
+    def identity(self) -> object:
+        """What is the same for the same key only; the key itself, so nothing to show."""
+        return self.secret
+
 
 def wrap_aes_gcm(key: AesKey, data_key: bytes, content_algorithm: str) -> bytes:
     iv = os.urandom(IV_BYTES)

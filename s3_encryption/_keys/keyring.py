@@ -77,6 +77,14 @@ def check_keyring(keyring: object) -> None:
         )
 
 
+def are_same(one: Keyring, other: Keyring) -> bool:
+    """Return whether two keyrings are the same, or are of this library and were made with the same key and options."""
+    if one is other:
+        return True
+    is_same_as = getattr(one, "is_same_as", None)
+    return type(one) is type(other) and is_same_as is not None and bool(is_same_as(other))
+
+
 def check_fits(keyring: Keyring, names: frozenset[str], wrapped: WrappedDataKey) -> None:
     """Check that a data key was wrapped by one of the algorithms that a keyring can unwrap.
 

@@ -65,6 +65,16 @@ class KmsKeyring:
         wrapped = WrappedDataKey(answer["CiphertextBlob"], self.wrapping_algorithm, content_algorithm, context)
         return DataKey(answer["Plaintext"], wrapped)
 
+    def is_same_as(self, other: KmsKeyring) -> bool:
+        """Return whether another keyring asks the same service for the same key, by the same options."""
+        return self._identity == other._identity
+
+    @property
+    def _identity(self) -> tuple[object, ...]:
+        # A client that tells no endpoint is a stand-in: then only the very same will do.
+        service = getattr(getattr(self._client, "meta", None), "endpoint_url", self._client)
+        return service, self._key_id, self.wrapping_algorithm, self._grants
+
     def decrypt_data_key(self, wrapped: WrappedDataKey) -> bytes:
         check_fits(self, self.wrapping_algorithms, wrapped)
         answer = self._client.decrypt(

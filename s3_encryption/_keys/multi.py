@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..exceptions import DecryptionError, KeyringMismatchError
-from .keyring import DataKey, Keyring, WrappedDataKey, check_keyring
+from .keyring import DataKey, Keyring, WrappedDataKey, are_same, check_keyring
 from .wrap_algorithms import WRAP_ALGORITHMS
 
 # What KMS answers when the blob was encrypted under another key than the one that was named.
@@ -41,6 +41,11 @@ class MultiKeyring:
         for keyring in self._keyrings:
             names |= getattr(keyring, "wrapping_algorithms", WRAP_ALGORITHMS.keys())
         return frozenset(names)
+
+    def is_same_as(self, other: MultiKeyring) -> bool:
+        """Return whether another one has the same keyrings in the same order."""
+        pairs = zip(self._keyrings, other._keyrings, strict=False)
+        return len(self._keyrings) == len(other._keyrings) and all(are_same(one, two) for one, two in pairs)
 
     def generate_data_key(self, content_algorithm: str, encryption_context: Mapping[str, str]) -> DataKey:
         return self._keyrings[0].generate_data_key(content_algorithm, encryption_context)

@@ -53,6 +53,11 @@ class _RawKeyring:
         # Anew: the frames of the failure hold the key, and error trackers record the variables of each.
         raise DecryptionError
 
+    def is_same_as(self, other: _RawKeyring) -> bool:
+        """Return whether another keyring of the class has the same key and options."""
+        ours = (self.wrapping_algorithm, self.material_description, self._key.identity)
+        return ours == (other.wrapping_algorithm, other.material_description, other._key.identity)
+
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError("A keyring can't be pickled or copied: its key would leave the process.")
 

@@ -11,7 +11,6 @@ from botocore.exceptions import ClientError
 from .._keys.keyring import Keyring
 from .._sealer import ObjectSealer
 from .._settings import Settings
-from .upload import OpenUploads
 
 Params: TypeAlias = dict[str, Any]
 # Sends a request as it is, and returns botocore's response.
@@ -34,13 +33,14 @@ REPEATED_PARAMETERS = (
 class Encryption:
     """What a client encrypts and decrypts with. All its calls share it.
 
-    ``default_checksum`` is the algorithm of the checksum that botocore adds to a request that asks for no other.
+    ``default_checksum`` is the algorithm of the checksum that botocore adds to a request that asks for no other;
+    ``endpoint`` is where the client sends its requests.
     """
 
     sealer: ObjectSealer
     settings: Settings
     default_checksum: str | None
-    uploads: OpenUploads
+    endpoint: str
 
     @classmethod
     def of(cls, keyring: Keyring, settings: Settings, client: Any) -> Encryption:
@@ -50,7 +50,8 @@ class Encryption:
             ConfigurationError: Keyring and settings contradict each other.
         """
         adds_checksums = getattr(client.meta.config, "request_checksum_calculation", None) == "when_supported"
-        return cls(ObjectSealer(keyring, settings), settings, "CRC32" if adds_checksums else None, OpenUploads())
+        checksum = "CRC32" if adds_checksums else None
+        return cls(ObjectSealer(keyring, settings), settings, checksum, client.meta.endpoint_url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,12 @@ class Call:
     def repeated(self) -> Params:
         """Return what every request about the call's object must repeat."""
         return {name: self.params[name] for name in REPEATED_PARAMETERS if name in self.params}
+
+
+def s3_error(code: str, message: str, operation: str) -> ClientError:
+    """Return the error by which S3 answers a bad request, for what is known here without asking it."""
+    error: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+    return ClientError(error, operation)
 
 
 def error_code(error: ClientError) -> object:

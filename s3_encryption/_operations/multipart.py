@@ -1,22 +1,25 @@
 """Multipart uploads with boto3's own signatures: parts in any order, from many threads, sent again if need be.
 
 All parts together are one AES-GCM ciphertext, bit for bit what a single put would have stored. Each part is encrypted
-in counter mode at its own offset, and hashed apart; Complete combines the hashes into the tag. A part must wait until
-the *sizes* of the parts before it are known, and for nothing else (``upload``).
+in counter mode at its own offset, and hashed apart; Complete combines the hashes into the tag. A part's place is known
+when the *sizes* of the parts before it are (``upload``); one that comes earlier is parked, and sent later.
 
-S3 takes parts below 5 MiB at the end of an object only. So a part that small is held back: if it turns out to be the
-last one, it is sent with the tag behind it. After a bigger last part the tag goes into a part of its own.
+So is a part that may be the last one, because S3 takes parts below 5 MiB at the end of an object only: it is sent when
+a higher part has come, or by Complete, with the tag behind it. After any other last part the tag has a part of its own.
 """
 
 from __future__ import annotations
 
-import os
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import IO, Any
+from itertools import pairwise
+from typing import Any
 
+from botocore.exceptions import ClientError
+
+from .._body.parking import ParkedBody
 from .._body.plaintext import (
+    PlaintextClaims,
     PlaintextSource,
     check_length,
     crc32_header,
@@ -25,16 +28,25 @@ from .._body.plaintext import (
     take_claims,
     wrong_digest,
 )
-from .._body.request import EncryptingReader, SmallBody, encrypted_in_spool
-from .._body.sizes import IO_BLOCK_BYTES
+from .._body.request import EncryptingReader, SmallBody
 from .._crypto.gf2 import combined_crc32
+from .._crypto.primitives import Buffer
 from ..exceptions import ConfigurationError, UnsupportedOperationError
-from .call import Call
+from .call import Call, error_code, s3_error
+from .open_uploads import OPEN_UPLOADS
+from .part import Part, PartState
 from .placement import Placement
-from .upload import Part, Upload, UploadState
+from .upload import MAX_PARTS, Upload, UploadState
 
-MIN_PART_BYTES = 5 * 1024 * 1024
-MAX_PARTS = 10_000
+# What S3 says of a part that it also says of its upload.
+_OF_UPLOAD = (
+    "ServerSideEncryption",
+    "SSECustomerAlgorithm",
+    "SSECustomerKeyMD5",
+    "SSEKMSKeyId",
+    "BucketKeyEnabled",
+    "RequestCharged",
+)
 
 
 def create_multipart_upload(call: Call) -> Any:
@@ -46,16 +58,18 @@ def create_multipart_upload(call: Call) -> Any:
     placed = placement.with_envelope(sealed.envelope)
     params = {**call.params, "Metadata": placed.metadata}
     response = call.send("CreateMultipartUpload", dict(params))
-    upload = Upload(sealed.content_key, params, finish=placed.put_instruction_file)
-    call.encryption.uploads.add(response["UploadId"], upload)
+    upload = Upload(sealed.content_key, params, response, finish=placed.put_instruction_file)
+    OPEN_UPLOADS.add(_place(call, response["UploadId"]), upload, call.encryption.sealer.keyring)
     return response
 
 
 def upload_part(call: Call) -> Any:
-    """Send one part encrypted, or hold it back until it is known whether it is the last one."""
-    upload = _upload(call)
+    """Send one part encrypted, or park it until its place is known, and whether it is the last one."""
+    upload = _upload(call, "UploadPart")
     with PlaintextSource(call.params.pop("Body", b"")) as source:
-        return _upload_part(call, upload, source)
+        answer = _upload_part(call, upload, source)
+    _send_parked(call, upload)
+    return answer
 
 
 def _upload_part(call: Call, upload: Upload, source: PlaintextSource) -> Any:
@@ -64,56 +78,95 @@ def _upload_part(call: Call, upload: Upload, source: PlaintextSource) -> Any:
     check_length(source, claims)
     if not 1 <= number <= MAX_PARTS:
         return call.send("UploadPart", {**params, "Body": SmallBody()})  # S3 says what is wrong with it
-    part = upload.part(number, params)
+    part = upload.part(number)
     if upload.checksum_is_of_the_whole:
         claims = replace(claims, on_crc32=part.note_crc32)
-    if source.length is not None:
-        upload.set_length(part, source.length)
-    segment = upload.wait_for_place(part, source.raise_if_cancelled)
-    with part.lock:
+    with part.held(), upload.call_for(part):
         # What is sent later, as the caller would send it now.
         part.params = params
-        if source.length is None or source.length < MIN_PART_BYTES or number == MAX_PARTS:
-            return _send_spool(call, upload, part, encrypted_in_spool(source, segment.new_context(), claims))
-        body = EncryptingReader(source, segment, claims)
-        return part.note_sent(call.send("UploadPart", {**params, "Body": body}))
+        return _send_or_park(call, upload, part, source, claims)
 
 
-def _send_spool(call: Call, upload: Upload, part: Part, spool: IO[bytes]) -> Any:
-    """Send a part whose ciphertext is in a file, or hold it back, if it may be the last one only."""
-    length = spool.seek(0, os.SEEK_END)
-    spool.seek(0)
-    try:
-        upload.set_length(part, length)
-        if length >= MIN_PART_BYTES and part.number < MAX_PARTS:
-            answer = part.note_sent(call.send("UploadPart", {**part.params, "Body": spool}))
-            spool.close()
-            return answer
-    except BaseException:
-        spool.close()
-        raise
-    return _hold(call, upload, part, spool)
-
-
-def _hold(call: Call, upload: Upload, part: Part, spool: IO[bytes]) -> Any:
-    """Hold a part back, and return what S3 might say of it."""
+def _send_or_park(call: Call, upload: Upload, part: Part, source: PlaintextSource, claims: PlaintextClaims) -> Any:
+    length, parked = source.length, None
+    if length is None:
+        parked = _parked(upload, source, claims)
+        length = parked.length
+    upload.announce(part, length)
+    if upload.may_be_sent(part, source.raise_if_cancelled):
+        if parked is None:
+            answer = _send(call, upload, part, source, claims)
+        else:
+            answer = _send(call, upload, part, PlaintextSource(parked), PlaintextClaims())
+            parked.leave()
+        upload.note_sent(part, answer, answer["ETag"])
+        return answer
+    # S3's own ETag is not known yet; this one stands for it until Complete, and its digest for S3's checksum.
+    upload.park(part, _parked(upload, source, claims) if parked is None else parked)
     asked = {**part.params, **upload.checksum}.get("ChecksumAlgorithm", call.encryption.default_checksum)
-    checksum = digest_field(f"Checksum{asked}", iter(lambda: spool.read(IO_BLOCK_BYTES), b""))
-    # S3's own ETag is not known yet; this one stands for it until Complete.
-    part.hold(spool, f'"{uuid.uuid4().hex}"')
-    response = {"HTTPStatusCode": 200, "HTTPHeaders": {}, "RetryAttempts": 0}
-    return {"ETag": part.etag, **checksum, "ResponseMetadata": response}
+    part.answer = {
+        "ETag": part.etag,
+        **{name: upload.created[name] for name in _OF_UPLOAD if name in upload.created},
+        **digest_field(f"Checksum{asked}", [part.etag.encode()]),
+        "ResponseMetadata": {"HTTPStatusCode": 200, "HTTPHeaders": {}, "RetryAttempts": 0},
+    }
+    return dict(part.answer)
+
+
+def _parked(upload: Upload, source: PlaintextSource, claims: PlaintextClaims) -> ParkedBody:
+    source.signal("signal_transferring")
+
+    def checked() -> Iterator[Buffer]:
+        check = claims.new_check()
+        for block in source.blocks():
+            check.update(block)
+            yield block
+        source.check_end()
+        check.finish()
+
+    return upload.space.park(checked())
+
+
+def _send(call: Call, upload: Upload, part: Part, source: PlaintextSource, claims: PlaintextClaims) -> Any:
+    assert part.segment is not None  # who sends has a place for it
+    body = EncryptingReader(source, part.segment, claims)
+    return call.send("UploadPart", {**part.params, **upload.checksum, "Body": body})
+
+
+def _send_parked(call: Call, upload: Upload) -> None:
+    """Send what was parked and can be sent by now. Where that fails, Complete does it again, and says so."""
+    while True:
+        with upload.sending_parked() as part:
+            if part is None:
+                return
+            try:
+                _send_from_parked(call, upload, part)
+            except Exception:
+                return
+
+
+def _send_from_parked(call: Call, upload: Upload, part: Part) -> None:
+    assert part.parked is not None  # who sends has seen that
+    part.parked.seek(0)
+    answer = _send(call, upload, part, PlaintextSource(part.parked), PlaintextClaims())
+    # The caller knows it by the ETag that stands for S3's.
+    upload.note_sent(part, answer, part.etag)
 
 
 def complete_multipart_upload(call: Call) -> Any:
-    """Send the tag, and what was held back, and complete the upload."""
-    params, upload = call.params, _upload(call)
+    """Send what is parked, and the tag, and complete the upload."""
+    params = call.params
+    try:
+        upload = _upload(call, "CompleteMultipartUpload")
+    except ClientError as error:
+        if error_code(error) != "NoSuchUpload":
+            raise
+        return call.send("CompleteMultipartUpload", params)  # S3 says it again, or what the upload has become
     with upload.completing:
         if upload.state is not UploadState.COMPLETED:
-            given = (params.get("MultipartUpload") or {}).get("Parts", [])
-            upload.check_listed(given)
-            _check_whole(params, [upload.parts[number].crc32 for number in sorted(upload.parts)])
-            parts = _send_rest(call, upload, len(given))
+            numbers = _listed(upload, (params.get("MultipartUpload") or {}).get("Parts", []))
+            _check_whole(params, [upload.parts[number].crc32 for number in numbers])
+            parts = _send_rest(call, upload, numbers)
             # Digests of the plaintext say nothing about the ciphertext; S3 has those of the parts.
             kept = {name: value for name, value in params.items() if not is_digest_name(name)}
             if "MpuObjectSize" in kept:
@@ -121,9 +174,36 @@ def complete_multipart_upload(call: Call) -> Any:
             kept["MultipartUpload"] = {"Parts": parts}
             upload.complete(call.send("CompleteMultipartUpload", kept))
         upload.finish(call.send)
-    call.encryption.uploads.forget(params["UploadId"])
+    OPEN_UPLOADS.forget(_place(call, params["UploadId"]))
     upload.close()
     return upload.answer
+
+
+def _listed(upload: Upload, given: list[dict[str, Any]]) -> list[int]:
+    """Return the numbers of the parts that a caller completes an upload with.
+
+    Raises:
+        ClientError: S3's own: there is none, they are out of order, or one is not there with that ETag.
+    """
+    operation = "CompleteMultipartUpload"
+    if not given:
+        message = "The XML you provided was not well-formed or did not validate against our published schema"
+        raise s3_error("MalformedXML", message, operation)
+    numbers = [int(entry.get("PartNumber") or 0) for entry in given]
+    if any(following <= number for number, following in pairwise(numbers)):
+        message = "The list of parts was not in ascending order. Parts must be ordered by part number."
+        raise s3_error("InvalidPartOrder", message, operation)
+    for number, entry in zip(numbers, given, strict=True):
+        part = upload.parts.get(number)
+        etag = str(entry.get("ETag", "")).strip('"')
+        if part is None or part.state is PartState.NEW or etag not in {known.strip('"') for known in part.etags}:
+            raise s3_error(
+                "InvalidPart",
+                "One or more of the specified parts could not be found. The part may not have been uploaded, or the "
+                f"specified entity tag may not match the part's entity tag. (Part {number})",
+                operation,
+            )
+    return numbers
 
 
 def _check_whole(params: Mapping[str, Any], parts: Sequence[tuple[int, int] | None]) -> None:
@@ -148,25 +228,19 @@ def _check_whole(params: Mapping[str, Any], parts: Sequence[tuple[int, int] | No
             raise wrong_digest(name)
 
 
-def _send_rest(call: Call, upload: Upload, parts: int) -> list[dict[str, Any]]:
-    """Send the parts that were held back, the last one with the tag, and return the list of all parts."""
-    tag, last = upload.tag(parts), upload.last
-
-    def send_held(part: Part, spool: IO[bytes]) -> Mapping[str, Any]:
-        if part is last:
-            # The tag overwrites itself when a failed Complete is called again.
-            spool.seek(part.length or 0)
-            spool.write(tag)
-        spool.seek(0)
-        return call.send("UploadPart", {**part.params, **upload.checksum, "Body": spool})
-
-    for part in upload.parts.values():
-        part.enlist(send_held)
-    answers = {number: upload.parts[number].answer for number in sorted(upload.parts)}
-    if last.spool is None:
-        number = last.number + 1
-        own = {**last.params, **upload.checksum, "PartNumber": number, "Body": SmallBody(tag)}
-        answers[number] = call.send("UploadPart", own)
+def _send_rest(call: Call, upload: Upload, numbers: Sequence[int]) -> list[dict[str, Any]]:
+    """Send the parts that are parked, and the tag behind the last one, and return the list of all parts."""
+    parts = upload.settle(numbers)
+    for part in parts:
+        with part.held():
+            if part.state is PartState.PARKED:
+                _send_from_parked(call, upload, part)
+    answers = {part.number: part.answer for part in parts}
+    rest = upload.tag()[upload.tag_bytes_behind_last :]
+    if rest:
+        last = parts[-1]
+        own = {**last.params, **upload.checksum, "PartNumber": last.number + 1, "Body": SmallBody(rest)}
+        answers[last.number + 1] = call.send("UploadPart", own)
     return [_complete_entry(number, answer, upload) for number, answer in answers.items()]
 
 
@@ -179,31 +253,86 @@ def _complete_entry(number: int, answer: Mapping[str, Any], upload: Upload) -> d
 
 def abort_multipart_upload(call: Call) -> Any:
     """Abort an upload, and forget its key."""
-    uploads, upload_id = call.encryption.uploads, call.params["UploadId"]
-    upload = uploads.find(upload_id)
-    if upload is not None:
+    place = _place(call, call.params["UploadId"])
+    upload = OPEN_UPLOADS.find(place, call.encryption.sealer.keyring)
+    if upload is not None and _is_about(call, upload):
         upload.abort()
         # Whatever S3 will say: nobody goes on, and another attempt to abort needs no key.
-        uploads.forget(upload_id)
+        OPEN_UPLOADS.forget(place)
         upload.close()
     return call.send("AbortMultipartUpload", call.params)
 
 
+def list_parts(call: Call) -> Any:
+    """Return S3's answer, with the parts that are parked, and all parts as the caller knows them."""
+    params, response = call.params, call.send("ListParts", call.params)
+    upload = OPEN_UPLOADS.find(_place(call, params["UploadId"]), call.encryption.sealer.keyring)
+    if upload is None or not _is_about(call, upload):
+        return response
+    is_cut = bool(response.get("IsTruncated"))
+    first = int(params.get("PartNumberMarker", 0)) + 1
+    last = int(response["NextPartNumberMarker"]) if is_cut else MAX_PARTS
+    listed = {entry["PartNumber"]: entry for entry in response.get("Parts", [])}
+    # What is not the caller's is the rest of the tag.
+    known = sorted(number for number, part in upload.parts.items() if number in listed or part.parked is not None)
+    numbers = [number for number in known if first <= number <= last]
+    shown = numbers[: params.get("MaxParts", len(numbers))]
+    page = {**response, "Parts": [_part_entry(upload.parts[number], listed.get(number)) for number in shown]}
+    if len(shown) < len(numbers):
+        page["IsTruncated"] = True
+    if shown and ("NextPartNumberMarker" in response or len(shown) < len(numbers)):
+        page["NextPartNumberMarker"] = last if is_cut and len(shown) == len(numbers) else shown[-1]
+    return page
+
+
+def _part_entry(part: Part, listed: Mapping[str, Any] | None) -> dict[str, Any]:
+    if listed is None:
+        digests = {name: text for name, text in part.answer.items() if is_digest_name(name)}
+        listed = {"PartNumber": part.number, "LastModified": part.changed, **digests}
+    return {**listed, "ETag": part.etag, "Size": part.length}
+
+
 def upload_part_copy(call: Call) -> Any:
     """Refuse to copy foreign bytes into an encrypted upload; leave other uploads alone."""
-    if call.encryption.uploads.find(call.params.get("UploadId")) is not None:
+    if OPEN_UPLOADS.find(_place(call, call.params["UploadId"]), call.encryption.sealer.keyring) is not None:
         raise UnsupportedOperationError(
             "A part copied inside S3 would not be encrypted under this upload's key. Download it and use upload_part."
         )
     return call.send("UploadPartCopy", call.params)
 
 
-def _upload(call: Call) -> Upload:
-    upload = call.encryption.uploads.find(call.params["UploadId"])
-    if upload is None:
+# --- which upload -----------------------------------------------------------------------------------------------------
+
+
+def _place(call: Call, upload_id: str) -> tuple[str, str]:
+    return call.encryption.endpoint, upload_id
+
+
+def _is_about(call: Call, upload: Upload) -> bool:
+    return all(call.params[name] == upload.params[name] for name in ("Bucket", "Key"))
+
+
+def _upload(call: Call, operation: str) -> Upload:
+    """Return the upload that a call goes on with.
+
+    Raises:
+        ClientError: S3's own, if it knows no such upload.
+        UnsupportedOperationError: It knows it, but this process has no key for it.
+    """
+    upload_id = call.params["UploadId"]
+    upload = OPEN_UPLOADS.find(_place(call, upload_id), call.encryption.sealer.keyring)
+    if upload is not None and _is_about(call, upload):
+        return upload
+    about = {**call.repeated(), **{name: call.params[name] for name in ("Bucket", "Key", "UploadId")}}
+    try:
+        call.send("ListParts", {**about, "MaxParts": 1})
+    except ClientError as error:
+        # Of the same class, and about the call that was made.
+        answer, error_class = error.response, type(error)
+    else:
         raise UnsupportedOperationError(
-            "This client did not start the multipart upload, or it is completed or aborted: the key to encrypt its "
-            "parts is only where create_multipart_upload was called."
+            "This process has no key for the multipart upload: it was started in another process, at another endpoint "
+            "or for another object, or it was to be aborted. Go on where create_multipart_upload was called, or start "
+            "another upload."
         )
-    upload.check_process()
-    return upload
+    raise error_class(answer, operation)

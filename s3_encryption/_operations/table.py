@@ -21,6 +21,7 @@ from .multipart import (
     abort_multipart_upload,
     complete_multipart_upload,
     create_multipart_upload,
+    list_parts,
     upload_part,
     upload_part_copy,
 )
@@ -63,6 +64,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "UploadPart":              Operation("encrypt", upload_part),
     "CompleteMultipartUpload": Operation("encrypt", complete_multipart_upload),
     "AbortMultipartUpload":    Operation("translate", abort_multipart_upload),
+    "ListParts":               Operation("translate", list_parts),
     "UploadPartCopy":          Operation("protect", upload_part_copy),
     "CopyObject":              Operation("protect", copy_object, _SUFFIX_ONLY),
     "DeleteObject":            Operation("translate", delete_object, _SUFFIX_ONLY),

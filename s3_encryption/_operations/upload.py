@@ -1,72 +1,40 @@
 """One multipart upload: its parts and their states, where in the object each is, and the tag. No request is made here.
 
-A part goes through these states; PART_TRANSITIONS says which event leads from which to which::
-
-    announced --place--> placed --hold--> held --list--> listed
-                            |                              ^
-                            +----send---> sent ----list----+
-
-A part that is sent again stays in its state: its bytes can't change any more, because its keystream is used.
+A part gets its place, for good, when it or a later one is sent: from then on its length can't change, and once its
+keystream is used, its bytes can't (``part``).
 """
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from typing import IO, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
+from .._body.parking import ParkedBody, ParkingSpace
 from .._crypto.content import ContentKey
 from .._crypto.contexts import GCM_MAX_PLAINTEXT_BYTES
 from .._crypto.ghash import Ghash
 from .._crypto.keystream import KeystreamSegment
-from ..exceptions import BodyChangedError, CipherStateError, ConfigurationError, UnsupportedOperationError
+from ..exceptions import CipherStateError, ConfigurationError, UnsupportedOperationError
+from .part import Part, PartEvent, PartState, part_changed
 
-# How long a part waits to learn the sizes of the parts before it, and how often it looks whether its transfer was
-# cancelled.
-PART_ORDER_TIMEOUT_SECONDS = 60.0
-_POLL_SECONDS = 0.5
-# Uploads that are neither completed nor aborted keep their keys here; the oldest go when there are more.
-MAX_OPEN_UPLOADS = 10_000
-
-
-class PartState(enum.Enum):
-    """What has become of a part so far."""
-
-    ANNOUNCED = "it waits for the sizes of the parts before it"
-    PLACED = "its place in the object is known, and its keystream may be used"
-    HELD = "its ciphertext is held back: it may be the last part"
-    SENT = "S3 has it"
-    LISTED = "the tag is made, and S3 has it: it is in the list that completes the upload"
-
-
-class PartEvent(enum.Enum):
-    """What can happen to a part."""
-
-    PLACE = "the sizes of all parts before it are known"
-    HOLD = "it was encrypted, and is too small to be sent before the others"
-    SEND = "S3 has taken it"
-    LIST = "the upload is being completed"
-
-
-_S, _E = PartState, PartEvent
-PART_TRANSITIONS: Mapping[PartState, Mapping[PartEvent, PartState]] = {
-    _S.ANNOUNCED: {_E.PLACE: _S.PLACED},
-    _S.PLACED: {_E.PLACE: _S.PLACED, _E.HOLD: _S.HELD, _E.SEND: _S.SENT},
-    _S.HELD: {_E.PLACE: _S.HELD, _E.HOLD: _S.HELD, _E.LIST: _S.LISTED},
-    _S.SENT: {_E.PLACE: _S.SENT, _E.SEND: _S.SENT, _E.LIST: _S.LISTED},
-    _S.LISTED: {_E.PLACE: _S.LISTED, _E.HOLD: _S.LISTED, _E.SEND: _S.LISTED, _E.LIST: _S.LISTED},
-}
+MIN_PART_BYTES = 5 * 1024 * 1024
+MAX_PARTS = 10_000
+# How long a part waits for the sizes of the parts before it: alone, and while others are under way. Then it is parked.
+PATIENCE_SECONDS = 0.02
+PATIENCE_WITH_OTHERS_SECONDS = 1.0
+_POLL_SECONDS = 0.05
 
 
 class UploadState(enum.Enum):
     """What has become of an upload so far."""
 
     OPEN = "parts come in"
-    TAGGED = "the tag is made: no part can be added"
+    TAGGED = "the list of its parts is settled, because its tag may be made: no part can be added"
     COMPLETED = "S3 has made the object; its instruction file may be missing"
     ABORTED = "nobody may go on"
 
@@ -88,101 +56,26 @@ UPLOAD_TRANSITIONS: Mapping[UploadState, Mapping[UploadEvent, UploadState]] = {
 }
 
 
-class Part:
-    """One part of an upload.
-
-    ``length`` is None until it is known; ``params`` are those of the last attempt to send it. ``etag`` is what the
-    caller got, ``answer`` what S3 said.
-    """
-
-    def __init__(self, number: int, params: dict[str, Any]) -> None:
-        self.number = number
-        self.params = params
-        self.state = PartState.ANNOUNCED
-        # Held by whoever encrypts and sends it: one pass over its keystream at a time.
-        self.lock = threading.Lock()
-        self.length: int | None = None
-        self.etag = ""
-        self.answer: Mapping[str, Any] = {}
-        # CRC-32 and length of its plaintext, where a checksum of the whole will be given.
-        self.crc32: tuple[int, int] | None = None
-        self._segment: KeystreamSegment | None = None
-        self._spool: IO[bytes] | None = None
-
-    @property
-    def segment(self) -> KeystreamSegment:
-        """Where it is in the object; from PLACED on."""
-        assert self._segment is not None
-        return self._segment
-
-    @property
-    def spool(self) -> IO[bytes] | None:
-        """Its ciphertext, in a file, if it was held back."""
-        return self._spool
-
-    @property
-    def is_uploaded(self) -> bool:
-        """Whether all of it was encrypted, and is held or sent."""
-        has_bytes = self.state in (PartState.HELD, PartState.SENT, PartState.LISTED)
-        return has_bytes and self.segment.hashed is not None
-
-    def note_crc32(self, crc32: int, length: int) -> None:
-        """Remember what the part adds to the checksum of the whole plaintext."""
-        self.crc32 = crc32, length
-
-    def place(self, segment: Callable[[], KeystreamSegment]) -> None:
-        """Give it its place in the object, if it has none yet."""
-        if self._segment is None:
-            self._segment = segment()
-        self._go_on(PartEvent.PLACE)
-
-    def hold(self, spool: IO[bytes], etag: str) -> None:
-        """Hold its ciphertext back; the caller gets an ETag that stands for S3's own."""
-        self._go_on(PartEvent.HOLD)
-        self.close()
-        self._spool = spool
-        self.etag = self.etag or etag
-
-    def note_sent(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Remember, and return, what S3 said when it took the part."""
-        self._go_on(PartEvent.SEND)
-        self.answer, self.etag = answer, answer["ETag"]
-        return answer
-
-    def enlist(self, send_held: Callable[[Part, IO[bytes]], Mapping[str, Any]]) -> Mapping[str, Any]:
-        """Return what S3 said of it; what was held back is sent now, once."""
-        if self.state is PartState.HELD:
-            assert self._spool is not None
-            self.answer = send_held(self, self._spool)
-        self._go_on(PartEvent.LIST)
-        return self.answer
-
-    def close(self) -> None:
-        """Drop what was held back."""
-        if self._spool is not None:
-            self._spool.close()
-
-    def _go_on(self, event: PartEvent) -> None:
-        following = PART_TRANSITIONS[self.state].get(event)
-        if following is None:
-            raise part_changed(self.number) if event in (PartEvent.HOLD, PartEvent.SEND) else not_uploaded(self.number)
-        self.state = following
-
-
 class Upload:
     """One multipart upload.
 
     Args:
         key: The key of the object's content.
         params: Those that the upload was created with.
+        answer: What S3 said when it was created.
         finish: Stores what belongs beside the object, by a function that sends requests.
     """
 
-    def __init__(self, key: ContentKey, params: dict[str, Any], finish: Callable[[Any], object]) -> None:
+    def __init__(
+        self, key: ContentKey, params: dict[str, Any], created: Mapping[str, Any], finish: Callable[[Any], object]
+    ) -> None:
+        self.parts: dict[int, Part] = {}
+        self._parked: dict[int, Part] = {}
+        self.space = ParkingSpace()
         self.ghash = Ghash(key)
         self.params = params
+        self.created = created
         self.finish = finish
-        self.parts: dict[int, Part] = {}
         self.state = UploadState.OPEN
         # Held by whoever completes it.
         self.completing = threading.Lock()
@@ -190,13 +83,17 @@ class Upload:
         self.answer: Any = None
         self._process_id = os.getpid()
         self._changed = threading.Condition()
-        # From TAGGED on. The plaintext is what it is then: another tag under the same key and IV would give the key
-        # away.
-        self._tag = b""
-        # The parts up to here have known sizes, and make that many bytes.
-        self._known_parts = 0
-        self._known_bytes = 0
+        # From TAGGED on: the numbers of the object's parts, and how many bytes of the tag go out behind the last one.
+        # Another tag under the same key and IV would give the key away.
+        self._listed: tuple[int, ...] = ()
+        self.tag_bytes_behind_last = 0
+        # The parts up to here have their places, and make that many bytes.
+        self._placed_parts = 0
+        self._placed_bytes = 0
         self._all_bytes = 0
+        self._highest = 0
+        self._calls = 0
+        self._waiting = 0
 
     @property
     def checksum_is_of_the_whole(self) -> bool:
@@ -209,134 +106,257 @@ class Upload:
         name = "ChecksumAlgorithm"
         return {name: self.params[name]} if name in self.params else {}
 
-    @property
-    def last(self) -> Part:
-        """The last part."""
-        return self.parts[len(self.parts)]
-
     def check_process(self) -> None:
         """Refuse to go on in a forked process, where the same keystream would be used twice."""
         if os.getpid() != self._process_id:
             raise CipherStateError("A multipart upload can't go on in a process forked after it was started.")
 
-    def part(self, number: int, params: dict[str, Any]) -> Part:
+    # --- parts --------------------------------------------------------------------------------------------------------
+
+    def part(self, number: int) -> Part:
         """Return the part of a number, which is new or is sent again.
 
         Raises:
-            UnsupportedOperationError: It is new, and the upload is complete but for S3's consent.
+            UnsupportedOperationError: It is no part of an upload whose list is settled, or that was aborted.
         """
         with self._changed:
-            if number not in self.parts and self._tag:
+            self._check_open()
+            if self._listed and number not in self._listed:
                 raise UnsupportedOperationError(
                     "The upload's tag is made, because complete_multipart_upload was called. Call it again; "
                     "no part can be added. Or abort the upload and start again."
                 )
-            return self.parts.setdefault(number, Part(number, params))
+            self._highest = max(self._highest, number)
+            return self.parts.setdefault(number, Part(number))
 
-    def set_length(self, part: Part, length: int) -> None:
-        """Note the length of a part, and with it the places of those that follow.
+    @contextlib.contextmanager
+    def call_for(self, part: Part) -> Iterator[None]:
+        """Count a call that brings a part; if it fails, and nothing has gone out, the part is as it was before."""
+        with self._changed:
+            self._calls += 1
+        try:
+            yield
+        except BaseException:
+            with self._changed:
+                part.is_under_way = False
+                self._restore(part)
+            raise
+        finally:
+            with self._changed:
+                part.is_under_way = False
+                self._calls -= 1
+                self._changed.notify_all()
+
+    def _restore(self, part: Part) -> None:
+        before = part.parked.length if part.parked is not None else None
+        if part.state is not PartState.SENT and part.length != before and self._take_back_place(part):
+            self._set_length(part, before)
+        if part.state is PartState.NEW and part.length is None:
+            self.parts.pop(part.number, None)
+            self._highest = max(self.parts, default=0)
+
+    def _take_back_place(self, part: Part) -> bool:
+        """Take the places of a part and those behind it back, if nothing is encrypted for them; else return False."""
+        if part.segment is None:
+            return True
+        placed = [self.parts[number] for number in range(part.number, self._placed_parts + 1)]
+        if self._listed or any(each.is_fixed for each in placed):
+            return False
+        for each in placed:
+            each.segment = None
+            self._placed_bytes -= each.length or 0
+        self._placed_parts = part.number - 1
+        return True
+
+    def announce(self, part: Part, length: int) -> None:
+        """Note the length of a part, for the places of those that follow.
 
         Raises:
-            BodyChangedError: The part was sent before, with another length.
+            BodyChangedError: The part has its place already, with another length.
             ConfigurationError: The object grows beyond what GCM can encrypt.
         """
         with self._changed:
-            if part.length not in (None, length):
-                raise part_changed(part.number)
-            if part.length is None:
-                if self._all_bytes + length > GCM_MAX_PLAINTEXT_BYTES:
+            if part.length != length:
+                if not self._take_back_place(part):
+                    raise part_changed(part.number)
+                if self._all_bytes + length - (part.length or 0) > GCM_MAX_PLAINTEXT_BYTES:
                     raise ConfigurationError(
                         f"The parts make more than AES-GCM encrypts under one key: "
                         f"{GCM_MAX_PLAINTEXT_BYTES} bytes (64 GiB)."
                     )
-                part.length = length
-                self._all_bytes += length
-            for following, following_length in self._newly_known():
-                following.place(lambda length=following_length: self._segment_here(length))  # type: ignore[misc]
-                self._known_parts += 1
-                self._known_bytes += following_length
+                self._set_length(part, length)
             self._changed.notify_all()
 
-    def _newly_known(self) -> Iterator[tuple[Part, int]]:
-        while (part := self.parts.get(self._known_parts + 1)) is not None and part.length is not None:
-            yield part, part.length
+    def _set_length(self, part: Part, length: int | None) -> None:
+        self._all_bytes += (length or 0) - (part.length or 0)
+        part.length = length
 
-    def _segment_here(self, length: int | None) -> KeystreamSegment:
-        return KeystreamSegment(self.ghash, self._known_bytes, length=length)
+    def may_be_sent(self, part: Part, raise_if_cancelled: Callable[[], object]) -> bool:
+        """Give a part its place, and return whether it may go out now.
 
-    def wait_for_place(self, part: Part, raise_if_cancelled: Callable[[], object]) -> KeystreamSegment:
-        """Wait until the sizes of all parts before this one are known, and return where in the object it is.
+        Not if it may be the last one, and have the tag behind it; and not before the sizes of all parts before it are
+        known, for which it waits a moment, if they are on their way.
 
         Args:
             part: The part.
             raise_if_cancelled: Called from time to time; ends the waiting by an error.
 
         Raises:
-            UnsupportedOperationError: They did not come in time, or the upload was aborted.
+            UnsupportedOperationError: The upload has ended.
         """
-        deadline = time.monotonic() + PART_ORDER_TIMEOUT_SECONDS
-        while True:
+        start = time.monotonic()
+        with self._changed:
+            self._waiting += 1
+        try:
+            while True:
+                with self._changed:
+                    self._check_open()
+                    if self._may_be_last(part):
+                        return False
+                    if self._place_up_to(part):
+                        part.is_under_way = True
+                        return True
+                    others = self._calls > self._waiting
+                    if time.monotonic() - start >= (PATIENCE_WITH_OTHERS_SECONDS if others else PATIENCE_SECONDS):
+                        return False
+                    self._changed.wait(_POLL_SECONDS)
+                raise_if_cancelled()
+        finally:
             with self._changed:
-                if self.state is UploadState.ABORTED:
-                    raise _aborted()
-                if self._known_parts >= part.number - 1:
-                    part.place(lambda: self._segment_here(None))
-                    return part.segment
-                if time.monotonic() >= deadline:
-                    self._forget_length(part)
-                    raise UnsupportedOperationError(
-                        f"Part {part.number} can't be encrypted before the sizes of all parts before it are known, and "
-                        f"part {self._known_parts + 1} did not come in {PART_ORDER_TIMEOUT_SECONDS:.0f} seconds. "
-                        "Upload parts in order, or from as many threads as parts are under way."
-                    )
-                self._changed.wait(_POLL_SECONDS)
-            raise_if_cancelled()
+                self._waiting -= 1
 
-    def _forget_length(self, part: Part) -> None:
-        # Nothing is encrypted yet, so the part may come again with another length.
-        if part.length is not None:
-            self._all_bytes -= part.length
-            part.length = None
+    def _may_be_last(self, part: Part) -> bool:
+        if self._listed or part.state is PartState.SENT:
+            return part.state is not PartState.SENT
+        if part.number == MAX_PARTS or part.length is None:
+            return True
+        # Some stores want equal parts: what is shorter than the first is taken for the last, too.
+        first = self.parts.get(1)
+        least = MIN_PART_BYTES if first is None or first.length is None else max(MIN_PART_BYTES, first.length)
+        return part.length < least and self._highest == part.number
 
-    def check_listed(self, given: list[dict[str, Any]]) -> None:
-        """Check that a caller completes the upload with exactly the parts that were encrypted for it.
+    def _place_up_to(self, part: Part) -> bool:
+        """Give a part, and those before it, their places for good, if the sizes of all are known."""
+        if part.segment is not None:
+            return True
+        following = [self.parts.get(number) for number in range(self._placed_parts + 1, part.number + 1)]
+        known = [part for part in following if part is not None and part.length is not None]
+        if len(known) < len(following):
+            return False
+        for each in known:
+            assert each.length is not None  # they are known
+            if each.segment is None:
+                each.segment = KeystreamSegment(self.ghash, self._placed_bytes, length=each.length)
+            self._placed_parts += 1
+            self._placed_bytes += each.length
+        return True
 
-        Raises:
-            UnsupportedOperationError: A part is missing, is of another upload, or is not uploaded yet.
-        """
-        numbers = [entry.get("PartNumber") for entry in given]
-        expected = list(range(1, len(self.parts) + 1))
-        if not expected:
-            raise UnsupportedOperationError(
-                "The multipart upload has no parts: an object, even an empty one, needs one."
-            )
-        if numbers != expected or sorted(self.parts) != expected:
-            raise UnsupportedOperationError(
-                f"An encrypted object has all parts that were uploaded, in order, without gaps. Uploaded: "
-                f"{len(self.parts)}, highest number {max(self.parts)}; given: {len(numbers)}."
-            )
-        for entry in given:
-            part = self.parts[entry["PartNumber"]]
-            if not part.is_uploaded or not part.etag or str(entry.get("ETag", "")).strip('"') != part.etag.strip('"'):
-                raise not_uploaded(part.number)
-
-    def tag(self, parts: int) -> bytes:
-        """Return the tag of the whole object, which has that many parts; from then on none can be added.
+    def park(self, part: Part, body: ParkedBody) -> None:
+        """Let a part's plaintext wait; the caller gets an ETag that stands for S3's own: the same for the same content.
 
         Raises:
-            UnsupportedOperationError: The upload was aborted, or another part is on its way.
+            BodyChangedError: S3 has the part already.
         """
         with self._changed:
-            if UploadEvent.TAG not in UPLOAD_TRANSITIONS[self.state]:
-                raise _aborted()
-            if not self._tag:
-                hashed = [part.segment.hashed for part in self.parts.values() if part.is_uploaded]
-                segments = [segment for segment in hashed if segment is not None]
-                if (len(segments), len(self.parts)) != (parts, parts):
-                    raise UnsupportedOperationError("A part is still on its way; complete the upload after it.")
-                self._tag = self.ghash.tag(segments, self._known_bytes)
+            part.go_on(PartEvent.PARK, body)
+            part.etag = f'"{body.digest}"'
+            part.etags = {part.etag}
+            self._parked[part.number] = part
+
+    def note_sent(self, part: Part, answer: Mapping[str, Any], etag: str) -> None:
+        """Remember what S3 said when it took a part, and the ETag by which the caller knows it."""
+        with self._changed:
+            part.go_on(PartEvent.SEND)
+            part.answer, part.etag = answer, etag
+            part.etags.add(etag)
+            self._parked.pop(part.number, None)
+
+    @contextlib.contextmanager
+    def sending_parked(self) -> Iterator[Part | None]:
+        """Yield the first part that is parked and may be sent by now, at its place, for oneself; None if none is."""
+        with contextlib.ExitStack() as holding:
+            part = self._first_sendable(holding)
+            try:
+                yield part
+            finally:
+                if part is not None:
+                    with self._changed:
+                        part.is_under_way = False
+
+    def _first_sendable(self, holding: contextlib.ExitStack) -> Part | None:
+        with self._changed:
+            for number in sorted(self._parked):
+                part = self._parked[number]
+                may_be_sent = not self._may_be_last(part) and self._place_up_to(part)
+                if may_be_sent and holding.enter_context(part.held(wait=False)):
+                    part.is_under_way = True
+                    return part
+        return None
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def settle(self, numbers: Sequence[int]) -> list[Part]:
+        """Return the parts of the object, each at its place; from then on none can be added.
+
+        Raises:
+            UnsupportedOperationError: A part that was left out has its place before one that is at S3 already; the list
+                is another than in an earlier call; or the upload was aborted.
+        """
+        with self._changed:
+            self._check_open()
+            if self._listed and self._listed != tuple(numbers):
+                raise UnsupportedOperationError(
+                    "complete_multipart_upload was called with another list of parts before, and the upload's tag is "
+                    "made for that. Call it with the same list, or abort the upload and start again."
+                )
+            parts = [self.parts[number] for number in numbers]
+            self._check_places(parts)
+            offset = 0
+            for part in parts:
+                assert part.length is not None  # what is parked or sent has one
+                if part.segment is None or part.segment.offset != offset:
+                    part.segment = KeystreamSegment(self.ghash, offset, length=part.length)
+                offset += part.length
+            self._listed = tuple(numbers)
+            last = parts[-1]
+            if last.state is PartState.PARKED:
+                self.tag_bytes_behind_last = self._room_behind(last, parts[0])
+                last.segment.let_follow(self._start_of_tag, self.tag_bytes_behind_last)  # type: ignore[union-attr]
             self.state = UPLOAD_TRANSITIONS[self.state][UploadEvent.TAG]
-            return self._tag
+            return parts
+
+    def _check_places(self, parts: Sequence[Part]) -> None:
+        offset = 0
+        for part in parts:
+            if part.is_fixed and part.segment is not None and part.segment.offset != offset:
+                raise UnsupportedOperationError(
+                    f"Part {part.number} is encrypted for its place behind all parts that had come before it. One of "
+                    "those is not in the list, or has come since. List every part before it, or abort the upload and "
+                    "start again."
+                )
+            offset += part.length or 0
+
+    def _room_behind(self, last: Part, first: Part) -> int:
+        """Return how many bytes of the tag go out with the last part.
+
+        All, where that makes no part longer than the first: some stores refuse that. Otherwise what makes it as long as
+        the first, and the rest has a part of its own.
+        """
+        tag_bytes = self.ghash.key.suite.tag_bytes
+        length, room = last.length or 0, (first.length or 0) - (last.length or 0)
+        is_alone = last is first or last.number == MAX_PARTS
+        return tag_bytes if is_alone or room >= tag_bytes or length + room < MIN_PART_BYTES else max(0, room)
+
+    def _start_of_tag(self) -> bytes:
+        return self.tag()[: self.tag_bytes_behind_last]
+
+    def tag(self) -> bytes:
+        """Return the tag of the whole object, all of whose parts have been encrypted."""
+        segments = [self.parts[number].segment for number in self._listed]
+        hashed = [segment.hashed for segment in segments if segment is not None and segment.hashed is not None]
+        if len(hashed) != len(segments):
+            raise CipherStateError("A part of the upload was not encrypted to its end.")
+        return self.ghash.tag(hashed, sum(self.parts[number].length or 0 for number in self._listed))
 
     def complete(self, answer: Any) -> None:
         """Remember S3's answer to the request that completed it."""
@@ -351,52 +371,16 @@ class Upload:
             self.state = UPLOAD_TRANSITIONS[self.state][UploadEvent.ABORT]
             self._changed.notify_all()
 
+    def _check_open(self) -> None:
+        if self.state in (UploadState.ABORTED, UploadState.COMPLETED):
+            raise UnsupportedOperationError(f"The multipart upload was {self.state.name.lower()}.")
+
     def __del__(self) -> None:
-        # A client that is dropped with an upload under way.
+        # An upload that is forgotten before it has ended.
         self.close()
 
     def close(self) -> None:
-        """Drop what was held back."""
-        for part in self.parts.values():
-            part.close()
-
-
-class OpenUploads:
-    """The encrypted multipart uploads of one client that are under way, by their ids."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._uploads: OrderedDict[str, Upload] = OrderedDict()
-
-    def add(self, upload_id: str, upload: Upload) -> None:
-        """Add one; of too many the oldest go."""
-        with self._lock:
-            self._uploads[upload_id] = upload
-            while len(self._uploads) > MAX_OPEN_UPLOADS:
-                self._uploads.popitem(last=False)[1].close()
-
-    def find(self, upload_id: object) -> Upload | None:
-        """Return the upload of an id; None for one that was not started here, or has ended."""
-        return self._uploads.get(upload_id)  # type: ignore[call-overload, no-any-return]
-
-    def forget(self, upload_id: str) -> None:
-        """Forget one, and its key."""
-        with self._lock:
-            self._uploads.pop(upload_id, None)
-
-
-def part_changed(number: int) -> BodyChangedError:
-    """Return the error that says that a part came again with other bytes."""
-    return BodyChangedError(
-        f"Part {number} was sent before with other content. A part can be sent again only as it was: its keystream is "
-        "used. Abort the upload and start again."
-    )
-
-
-def not_uploaded(number: int) -> UnsupportedOperationError:
-    """Return the error that says that a part can't be listed."""
-    return UnsupportedOperationError(f"Part {number} is not uploaded, or its ETag is not the one returned.")
-
-
-def _aborted() -> UnsupportedOperationError:
-    return UnsupportedOperationError("The multipart upload was aborted.")
+        """Drop what is parked, and all that is known of parts."""
+        self.parts.clear()
+        self._parked.clear()
+        self.space.close()

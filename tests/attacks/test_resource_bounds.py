@@ -16,6 +16,7 @@ from support.vectors import RSA_KEY
 from support.ways_to_read import MODES
 
 from s3_encryption import DataKey, MultiKeyring, RsaKeyring, WrappedDataKey
+from s3_encryption._crypto import engine
 from s3_encryption.exceptions import DecryptionError, InvalidEnvelopeError
 
 from .bucket import Bucket, Read, reads
@@ -150,13 +151,14 @@ def test_rm_07_json_beyond_the_limit_never_reaches_the_parser(bucket: Bucket, mo
 def rsa_operations(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return the list to which each use of an RSA private key is added."""
     operations: list[int] = []
-    decrypt: Any = getattr(type(RSA_KEY), "_decrypt_to_bytes")  # noqa: B009
+    made = type(engine.active.rsa_key(RSA_KEY, None))
+    decrypt = made.oaep_decrypt
 
-    def counted(key: Any, number: int) -> Any:
-        operations.append(number)
-        return decrypt(key, number)
+    def counted(key: Any, digest: str, encrypted: bytes) -> bytes:
+        operations.append(len(encrypted))
+        return decrypt(key, digest, encrypted)
 
-    monkeypatch.setattr(type(RSA_KEY), "_decrypt_to_bytes", counted)
+    monkeypatch.setattr(made, "oaep_decrypt", counted)
     return operations
 
 

@@ -10,6 +10,7 @@ import boto3
 import botocore.session
 import pytest
 from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 from botocore.loaders import Loader
 from support.worlds import AES_KEY, KEY, StrictWorld
 from support.writers import MARKER, TARGET
@@ -46,11 +47,6 @@ REFUSED: Mapping[str, Callable[[Any], object]] = {
     "put_object_annotation": lambda client: client.put_object_annotation(
         **TARGET, AnnotationName="note", AnnotationPayload=MARKER
     ),
-    "UP-17-part-of-a-foreign-upload": lambda client: client.upload_part(**TARGET, **_FOREIGN_PART),
-    "UP-17-part-of-a-foreign-upload-below-the-methods": lambda client: client._make_api_call(
-        "UploadPart", {**TARGET, **_FOREIGN_PART}
-    ),
-    "UP-17-part-of-a-foreign-upload-by-a-resource": _foreign_part_of_a_resource,
     "part-number-of-a-read": lambda client: client.get_object(**TARGET, PartNumber=2),
 }
 
@@ -281,3 +277,20 @@ def test_al_13_methods_of_a_subclass_encrypt(s3: StrictWorld) -> None:
     for key in (KEY, "second"):
         answer = client.get_object(**s3.object_at(key))
         assert (answer["Body"].read(), answer["ContentType"]) == (MARKER, "text/plain")
+
+
+FOREIGN_PARTS: Mapping[str, Callable[[Any], object]] = {
+    "by the method": lambda client: client.upload_part(**TARGET, **_FOREIGN_PART),
+    "below the methods": lambda client: client._make_api_call("UploadPart", {**TARGET, **_FOREIGN_PART}),
+    "by a resource": _foreign_part_of_a_resource,
+}
+
+
+@pytest.mark.parametrize("call", FOREIGN_PARTS)
+def test_up_17_part_of_an_upload_that_nobody_knows_stays_here(s3: StrictWorld, call: str) -> None:
+    """UP-17: S3 is asked whether there is such an upload, and says that there is not; the part is not sent."""
+    with pytest.raises(ClientError, match="NoSuchUpload"):
+        FOREIGN_PARTS[call](s3.client())
+    (asked,) = s3.requests
+    assert (asked.method, asked.body) == ("GET", b"")
+    assert MARKER not in asked.sent_bytes

@@ -6,6 +6,7 @@ import io
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
@@ -14,7 +15,6 @@ from support.sources import Unseekable
 from support.uploads import DATA, POLICIES, MemoryS3, Upload
 
 from s3_encryption import BodyChangedError, UnsupportedOperationError
-from s3_encryption._operations import multipart
 from s3_encryption._operations import upload as upload_module
 
 MINIMUM = 1000
@@ -43,10 +43,11 @@ class FaultyS3(MemoryS3):
         self.fault = ""
         # The longest body that went out under each part number.
         self.longest: dict[int, bytes] = {}
+        # The number under which the tag goes out, which may take the place of a part that was left out.
+        self.tag_number = 0
 
     def raw_call(self, operation: str, params: dict[str, Any]) -> dict[str, Any]:
-        fault, self.fault = self.fault, "" if operation != "UploadPart" else self.fault
-        if operation == "CompleteMultipartUpload" and fault:
+        if operation == "CompleteMultipartUpload" and self.fault:
             raise FaultError
         return super().raw_call(operation, params)
 
@@ -66,6 +67,8 @@ class FaultyS3(MemoryS3):
 
     def went_out(self, number: int, body: bytes) -> None:
         """Note what left; at no place may it differ from what left there before."""
+        if number == self.tag_number:
+            return
         before = self.longest.get(number, b"")
         common = min(len(before), len(body))
         assert before[:common] == body[:common]
@@ -80,12 +83,11 @@ class UploadMachine(RuleBasedStateMachine):
         """Start an upload."""
         self.s3 = FaultyS3(commitment_policy=POLICIES[policy])
         self.upload = Upload(self.s3)
-        # What was accepted under each number; and the numbers under which something may have been encrypted.
+        # What was accepted last under each number; and the numbers under which something may have gone out.
         self.accepted: dict[int, bytes] = {}
         self.touched: set[int] = set()
-        # Parts that came too early, and their lengths if they told them.
-        self.early: dict[int, int | None] = {}
-        self.tagged = False
+        # The list with which Complete was called, if it came as far as to the tag.
+        self.listed: list[int] = []
         self.ended = False
 
     @property
@@ -102,64 +104,46 @@ class UploadMachine(RuleBasedStateMachine):
     )
     def send(self, name: str, seekable: bool, again: int, fault: str) -> None:
         """Send the next part, one of the last ones again, or one that is not due yet."""
-        number = max(1, max(self.touched | self.early.keys(), default=0) + 1 - again)
+        number = max(1, max(self.touched | self.accepted.keys(), default=0) + 1 - again)
         content = CONTENTS[name]
         self.s3.fault = fault
         try:
-            self.upload.send(number, io.BytesIO(content) if seekable else Unseekable(content))
-        except (FaultError, BodyChangedError, UnsupportedOperationError) as error:
-            self.refused(number, content, seekable, error)
-        else:
-            assert self.accepted.setdefault(number, content) == content
+            answer = self.upload.send(number, io.BytesIO(content) if seekable else Unseekable(content))
+        except FaultError:
             self.touched.add(number)
+        except BodyChangedError:
+            # Something went out under its number, or behind it.
+            assert self.accepted.get(number) != content
+            assert self.listed or max(self.s3.longest) >= number
+        except UnsupportedOperationError:
+            assert self.listed
+            assert number not in self.listed
+        else:
+            self.accepted[number] = content
+            assert answer["ETag"]
         self.s3.fault = ""
 
-    def refused(self, number: int, content: bytes, seekable: bool, error: Exception) -> None:
-        """Check that there was a reason for refusing a part."""
-        if isinstance(error, UnsupportedOperationError):
-            assert number not in self.touched
-            if not self.tagged:
-                assert not self.touched.issuperset(range(1, number))
-                length = len(content) if seekable else None
-                self.early[number] = length if self.early.get(number) is None else self.early[number]
-            return
-        if isinstance(error, BodyChangedError):
-            assert number in self.touched or self.early[number] not in (None, len(content))
-            assert self.accepted.get(number) != content
-            return
-        self.touched.add(number)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether every part that was ever tried was sent."""
-        return self.accepted.keys() == self.touched | self.early.keys()
-
-    @precondition(lambda self: self.goes_on and self.is_whole)
-    @rule(fault=st.sampled_from(["", "before", "within", "after"]))
-    def complete(self, fault: str) -> None:
-        """Complete the upload; if it has a part, only S3 can prevent that."""
+    @precondition(lambda self: self.goes_on)
+    @rule(fault=st.sampled_from(["", "before", "within", "after"]), left_out=st.sampled_from([0, 0, 0, 1, 2]))
+    def complete(self, fault: str, left_out: int) -> None:
+        """Complete the upload with the parts that were accepted, or without the last of them."""
         self.s3.fault = fault
+        numbers = sorted(self.accepted)[: len(self.accepted) - left_out]
+        self.s3.tag_number = max(numbers, default=0) + 1
         try:
-            self.upload.complete()
+            self.upload.complete([self.upload.parts[number] for number in numbers])
         except FaultError:
-            self.tagged = True
+            self.listed = self.listed or numbers
+        except ClientError:
+            assert not numbers
         except UnsupportedOperationError:
-            self.no_parts()
+            # A part that failed, or was left out, has its place before one that went out; or the list was another.
+            gaps = set(range(1, max(numbers) + 1)) - set(numbers)
+            assert gaps or (self.listed and self.listed != numbers)
         else:
             self.ended = True
-            assert self.s3.plaintext() == b"".join(self.accepted[number] for number in sorted(self.accepted))
-        self.s3.fault = ""
-
-    def no_parts(self) -> None:
-        """Check that there was nothing to complete."""
-        assert not self.accepted
-
-    @precondition(lambda self: self.goes_on and not self.is_whole)
-    @rule()
-    def complete_too_early(self) -> None:
-        """Parts that failed are part of the upload: it can't be completed without them."""
-        with pytest.raises(UnsupportedOperationError):
-            self.upload.complete()
+            assert self.s3.plaintext() == b"".join(self.accepted[number] for number in numbers)
+        self.s3.fault, self.s3.tag_number = "", 0
 
     @precondition(lambda self: self.goes_on)
     @rule()
@@ -172,9 +156,9 @@ class UploadMachine(RuleBasedStateMachine):
     @rule(name=names)
     def go_on_after_the_end(self, name: str) -> None:
         """What is completed or aborted takes no part, and can't be completed again."""
-        with pytest.raises(UnsupportedOperationError):
+        with pytest.raises(ClientError, match="NoSuchUpload"):
             self.upload.send(1, CONTENTS[name])
-        with pytest.raises(UnsupportedOperationError):
+        with pytest.raises(ClientError, match="NoSuchUpload"):
             self.upload.complete()
 
     @precondition(lambda self: self.ended)
@@ -192,7 +176,7 @@ class UploadMachine(RuleBasedStateMachine):
 @pytest.mark.parametrize("steps", [6, 15])
 def test_kv_07_no_two_plaintexts_go_out_under_one_upload(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """KV-07: whatever fails and is repeated, each byte of the object goes out in one form only, and it opens."""
-    monkeypatch.setattr(multipart, "MIN_PART_BYTES", MINIMUM)
-    monkeypatch.setattr(upload_module, "PART_ORDER_TIMEOUT_SECONDS", 0.0)
+    monkeypatch.setattr(upload_module, "MIN_PART_BYTES", MINIMUM)
+    monkeypatch.setattr(upload_module, "PATIENCE_SECONDS", 0.0)
     options = settings(reproducible, max_examples=200, stateful_step_count=steps)
     run_state_machine_as_test(UploadMachine, settings=options)

@@ -85,6 +85,10 @@ class Upload:
     parts: dict[int, StoredObject] = field(default_factory=dict)
 
 
+# What ListParts may say of its page, and what holds otherwise.
+_PAGE = {"part-number-marker": "0", "max-parts": "1000"}
+
+
 class StrictS3(RecordingServer):
     """The server. ``objects`` maps "/bucket/key" to what is stored; any bucket exists."""
 
@@ -120,6 +124,9 @@ class StrictS3(RecordingServer):
             ("POST", frozenset({"uploads"})): self._create_upload,
             ("PUT", frozenset({"uploadId", "partNumber"})): self._upload_part,
             ("GET", frozenset({"uploadId"})): self._list_parts,
+            ("GET", frozenset({"uploadId", "max-parts"})): self._list_parts,
+            ("GET", frozenset({"uploadId", "part-number-marker"})): self._list_parts,
+            ("GET", frozenset({"uploadId", "max-parts", "part-number-marker"})): self._list_parts,
             ("POST", frozenset({"uploadId"})): self._complete_upload,
             ("DELETE", frozenset({"uploadId"})): self._abort_upload,
         }
@@ -224,18 +231,24 @@ class StrictS3(RecordingServer):
         return Answer(headers={"ETag": part.etag, **part.checksums})
 
     def _list_parts(self, request: Request) -> Answer:
-        parts = sorted(self._upload(request).parts.items())
+        marker, at_most = (int(request.query.get(name, or_else)) for name, or_else in _PAGE.items())
+        parts = [part for part in sorted(self._upload(request).parts.items()) if part[0] > marker]
         elements = (
             f"<Part><PartNumber>{number}</PartNumber><ETag>{part.etag}</ETag><Size>{len(part.body)}</Size></Part>"
-            for number, part in parts
+            for number, part in parts[:at_most]
         )
-        return _xml("ListPartsResult", "".join(elements))
+        page = f"<MaxParts>{at_most}</MaxParts><IsTruncated>{str(len(parts) > at_most).lower()}</IsTruncated>"
+        if len(parts) > at_most:
+            page += f"<NextPartNumberMarker>{parts[at_most - 1][0]}</NextPartNumberMarker>"
+        return _xml("ListPartsResult", page + "".join(elements))
 
     def _complete_upload(self, request: Request) -> Answer:
         upload = self._upload(request)
         listed = [_PartListed.read(element) for element in ElementTree.fromstring(request.body)]  # noqa: S314
         numbers = [part.number for part in listed]
-        if not numbers or numbers != sorted(set(numbers)):
+        if not numbers:
+            raise RefusedError(400, "MalformedXML")
+        if numbers != sorted(set(numbers)):
             raise RefusedError(400, "InvalidPartOrder")
         for part in listed:
             part.check(upload)

@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from s3_encryption import CommitmentPolicy
 from s3_encryption._keys.raw import AesKeyring
 from s3_encryption._operations import multipart
 from s3_encryption._operations.call import Call, Encryption
-from s3_encryption._operations.upload import OpenUploads
+from s3_encryption._operations.open_uploads import OPEN_UPLOADS
 
 from .opened import opened
 from .sealers import sealer_with
@@ -63,6 +64,12 @@ class Upload:
         listed = self.listed() if parts is None else parts
         return self.client.complete_multipart_upload(**self.named, MultipartUpload={"Parts": listed}, **params)
 
+    @property
+    def state(self) -> Any:
+        """What this process knows of the upload."""
+        uploads = OPEN_UPLOADS._uploads
+        return next(upload for (_, upload_id), (upload, _) in uploads.items() if upload_id == self.named["UploadId"])
+
     def abort(self) -> Any:
         """Abort the upload."""
         return self.client.abort_multipart_upload(**self.named)
@@ -93,26 +100,32 @@ class MemoryS3:
 
     def __init__(self, passes: int = 1, **options: Any) -> None:
         sealer = sealer_with(keyring=AesKeyring(AES_KEY), **options)
-        self.encryption = Encryption(sealer, sealer.settings, "CRC32", OpenUploads())
+        self.encryption = Encryption(sealer, sealer.settings, "CRC32", "memory")
         self.passes = passes
         self.before_part: Callable[[int, Any], None] = lambda number, body: None
         # Every body that was read to its end, by part number; and what became of them.
         self.wire: list[tuple[int, bytes]] = []
         self.stored: dict[int, tuple[str, bytes]] = {}
         self.metadata: dict[str, str] = {}
+        self.open: set[str] = set()
         self.object: bytes | None = None
 
     def raw_call(self, operation: str, params: dict[str, Any]) -> dict[str, Any]:
         """Answer as S3 would."""
         if operation == "CreateMultipartUpload":
             self.metadata = params["Metadata"]
-            return {"UploadId": uuid.uuid4().hex}
+            self.open.add(upload_id := uuid.uuid4().hex)
+            return {"UploadId": upload_id}
+        if params["UploadId"] not in self.open:
+            raise ClientError({"Error": {"Code": "NoSuchUpload"}}, operation)
         if operation == "UploadPart":
             return self._part(params["PartNumber"], params["Body"])
         if operation == "CompleteMultipartUpload":
             parts = [(part["PartNumber"], part["ETag"]) for part in params["MultipartUpload"]["Parts"]]
-            assert parts == [(number, etag) for number, (etag, _) in sorted(self.stored.items())]
-            self.object = b"".join(body for _, (_, body) in sorted(self.stored.items()))
+            assert parts == [(number, self.stored[number][0]) for number, _ in parts]
+            self.object = b"".join(self.stored[number][1] for number, _ in parts)
+        if operation in ("CompleteMultipartUpload", "AbortMultipartUpload"):
+            self.open.discard(params["UploadId"])
         return {}
 
     def _call(self, params: dict[str, Any]) -> Call:
