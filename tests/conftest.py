@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -82,15 +80,3 @@ def no_network() -> Iterator[None]:
         patch.setattr(socket.socket, "connect", connect_locally)
         patch.setattr(socket, "getaddrinfo", look_up_locally)
         yield
-
-
-def pytest_unconfigure() -> None:
-    """Let pycryptodome's native libraries outlive its objects.
-
-    Keys that are in a test's parameters are freed when the interpreter ends, after the libraries that free them: the
-    process would end by a segmentation fault.
-    """
-    for name, module in list(sys.modules.items()):
-        if name.startswith("Crypto."):
-            for library in [value for value in vars(module).values() if type(value).__module__.startswith("cffi")]:
-                ctypes.pythonapi.Py_IncRef(ctypes.py_object(library))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 import Crypto
@@ -9,6 +10,7 @@ from Crypto.Cipher import AES, PKCS1_OAEP, PKCS1_v1_5
 from Crypto.Hash import SHA1, SHA256
 from Crypto.PublicKey import RSA
 from Crypto.Signature import pss
+from Crypto.Util import _raw_api
 from Crypto.Util.strxor import strxor
 
 from ..exceptions import as_decryption_error
@@ -18,6 +20,12 @@ from .primitives import AES_BLOCK_BYTES, GCM_TAG_BYTES, Buffer
 # import name, has neither GCM key wrapping nor maintenance.
 if Crypto.version_info[:2] < (4, 3):
     raise ImportError("s3-encryption-client needs pycryptodome 4.3 or newer: pip install --upgrade pycryptodome")
+
+# The library's objects call into its native code when they are freed, which for what hooks, context variables and the
+# like hold is after the modules. With these cffi would unload that code, and the process end by a segmentation fault.
+# So what holds it gets a reference that nobody gives back. Without cffi there is ctypes, which unloads nothing.
+if hasattr(_raw_api, "ffi"):
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(_raw_api.ffi))
 
 _OAEP_DIGESTS = {"SHA-1": SHA1, "SHA-256": SHA256}
 
