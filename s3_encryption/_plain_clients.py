@@ -74,10 +74,10 @@ def kms_keyring(
     s3_client: Any,
     session: Any,
     client_options: Mapping[str, Any],
-) -> KmsKeyring:
-    """Return a keyring for a KMS key, with a KMS client of the S3 client's identity.
+) -> tuple[KmsKeyring, Any]:
+    """Return a keyring for a KMS key, and its KMS client, which has the S3 client's identity.
 
-    The client is for the region that the key's ARN names, otherwise for the S3 client's region.
+    The KMS client is for the region that the key's ARN names, otherwise for the S3 client's region.
     """
     if not isinstance(kms_key_id, str):
         raise ConfigurationTypeError(f"kms_key_id must be a str, not {type(kms_key_id).__name__}.")
@@ -92,7 +92,7 @@ def kms_keyring(
     )
     # Botocore logs every answer at DEBUG, and these hold data keys.
     client.meta.events.register("before-parse.kms", _redact)
-    return KmsKeyring(client, kms_key_id)
+    return KmsKeyring(client, kms_key_id), client
 
 
 class _RedactedBody(bytes):

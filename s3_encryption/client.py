@@ -34,6 +34,7 @@ from ._settings import KEY_OPTIONS, OPTIONS, Settings, check_one_key, help_of_op
 from ._transfer.download import Download
 from ._transfer.seekable import open_object
 from .exceptions import (
+    ClientClosedError,
     ConfigurationError,
     ConfigurationTypeError,
     S3EncryptionClientError,
@@ -77,7 +78,9 @@ class S3EncryptionClient(_Client):
 
     # For each instance, set by __new__.
     _inner: Any
-    _encryption: Encryption
+    # One list, whose one element close() takes out, for the client and all views of it.
+    _held: list[Encryption]
+    _kms_client: Any
     _call_defaults: Params
     _expected: ExpectedRequest | None
     _warns_of_presigned_reads: bool
@@ -96,13 +99,16 @@ class S3EncryptionClient(_Client):
         settings = Settings(**{name: options.pop(name) for name in OPTIONS if name in options})
         own_keyring = local_keyring(**keys)
         inner = _inner_client(client, session, options)
-        keyring = own_keyring or kms_keyring(keys["kms_key_id"], inner, session, options)
+        keyring, kms_client = (
+            (own_keyring, None) if own_keyring is not None else kms_keyring(keys["kms_key_id"], inner, session, options)
+        )
         encryption = Encryption.of(keyring, settings, inner)
         self: Any = object.__new__(_class_over(cls, type(inner)))
         self.__dict__.update(state_of(inner))
         # Botocore's own handlers hold weak references to the client that they were made for: it must live as long.
         self._inner = inner
-        self._encryption = encryption
+        self._held = [encryption]
+        self._kms_client = kms_client
         self._call_defaults = {}
         self._expected = None
         self._warns_of_presigned_reads = True
@@ -123,14 +129,48 @@ class S3EncryptionClient(_Client):
     def __init__(self, *args: Any, **options: Any) -> None:
         """Do nothing: ``__new__`` has done it all, and the base class must not start anew."""
 
+    # --- its end ------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the connections and let go of the keys: later calls raise ClientClosedError, a second close does not.
+
+        As with boto3, what was returned before can be read to its end: bodies, and files of ``open``; and uploads in
+        parts that are under way go on with another client of the same key. A client given as ``client`` goes on
+        working, with new connections.
+        """
+        self._held.clear()
+        if self._kms_client is not None:
+            self._kms_client.close()
+        super().close()
+
+    def __enter__(self) -> Self:
+        """Return the client itself, which is closed at the end of the ``with``."""
+        self._check_open()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close the client."""
+        self.close()
+
+    @property
+    def _encryption(self) -> Encryption:
+        for encryption in self._held:
+            return encryption
+        raise ClientClosedError
+
+    def _check_open(self) -> None:
+        if not self._held:
+            raise ClientClosedError
+
     # --- operations ---------------------------------------------------------------------------------------------------
 
     def _make_api_call(self, operation_name: str, api_params: Params) -> Any:
         model = self.meta.service_model.operation_model(operation_name)
         operation = OPERATIONS.get(operation_name) or decision(model)
-        if operation.decision == "pass":
+        if operation.decision == "pass" and self._held:
             return super()._make_api_call(operation_name, api_params)
         with NamingObject(api_params.get("Bucket"), api_params.get("Key")):
+            self._check_open()
             if operation.function is None:
                 raise UnsupportedOperationError(f"{operation_name} is refused. {operation.reason}")
             call = self._call(self._send, api_params, operation.extra)

@@ -53,6 +53,18 @@ class UnsupportedOperationError(S3EncryptionClientError):
     """The call would store plaintext or hand out ciphertext, so the client refuses it."""
 
 
+class ClientClosedError(S3EncryptionClientError, RuntimeError):
+    """The client was closed before the call, and has let go of its keys. Nothing was sent."""
+
+    MESSAGE = (
+        "The client was closed, and has let go of its keys. Nothing was sent. Close a client after its last use, or "
+        "make a new S3EncryptionClient."
+    )
+
+    def __init__(self, message: str = MESSAGE) -> None:
+        super().__init__(message)
+
+
 class PolicyError(S3EncryptionClientError):
     """The object is of a format that the client's commitment policy or its legacy switches don't allow to be read."""
 

@@ -30,6 +30,8 @@ def config_form(s3: object, kms: object) -> S3EncryptionClient:
     """Make a client from a configuration object."""
     config = S3EncryptionClientConfig(KmsKeyring(kms, "alias/my-key", enable_legacy_wrapping_algorithms=True))
     by_name = S3EncryptionClient(wrapped_s3_client=s3, config=config)
+    with by_name as same:
+        same.list_buckets()
     by_name.close()
     return S3EncryptionClient(s3, config)
 
