@@ -208,10 +208,12 @@ def _emit_v2(envelope: Envelope) -> dict[str, str]:
 
 
 def _optional_v2(wrapped: WrappedDataKey, suite: Suite) -> dict[str, str]:
-    fields = {"x-amz-wrap-alg": wrapped.wrapping_algorithm, "x-amz-matdesc": print_json(wrapped.description)}
-    if suite.authenticated:
-        fields["x-amz-tag-len"] = _bits(suite.tag_bytes)
-    return fields
+    return {
+        "x-amz-wrap-alg": wrapped.wrapping_algorithm,
+        "x-amz-matdesc": print_json(wrapped.description),
+        # Also where there is no tag: the PHP client takes no instruction file without it.
+        "x-amz-tag-len": _bits(suite.tag_bytes),
+    }
 
 
 V2 = Format(

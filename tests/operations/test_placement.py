@@ -24,6 +24,7 @@ from s3_encryption import (
     DecryptionError,
     InvalidEnvelopeError,
     KmsKeyring,
+    LegacyWriteWarning,
     NotEncryptedError,
     S3EncryptionClientError,
 )
@@ -87,6 +88,24 @@ def test_file_is_what_every_reader_takes(s3: StrictWorld, format: str) -> None:
     assert not any(space in body for space in (b" ", b"\n", b"\t"))
     assert all(isinstance(text, str) for text in file_of(s3).values())
     assert s3.metadata_stored(FILE) == {"x-amz-crypto-instr-file": ""}
+
+
+def test_file_of_content_without_tag_says_so(s3: StrictWorld, kms: FakeKms) -> None:
+    """PHP clients take no instruction file of V2 without a tag length, and AWS's Python client none with a length."""
+    keyring = KmsKeyring(kms, KMS_KEY_ARN, wrapping_algorithm="kms")
+    cbc: dict[str, Any] = {"content_algorithm": "AES/CBC/PKCS5Padding", "enable_legacy_writes": True}
+    with pytest.warns(LegacyWriteWarning):
+        client = writer(s3, keyring=keyring, **cbc)
+    client.put_object(**s3.object_at(), Body=b"secret")
+    assert file_of(s3)["x-amz-tag-len"] == "0"
+    assert file_of(s3).keys() == {
+        *("x-amz-key-v2", "x-amz-iv", "x-amz-cek-alg"),
+        *("x-amz-wrap-alg", "x-amz-matdesc", "x-amz-tag-len"),
+    }
+    reader = s3.client(
+        keyring=keyring, enable_legacy_wrapping_algorithms=True, enable_legacy_unauthenticated_modes=True
+    )
+    assert read(s3, client=reader) == b"secret"
 
 
 def test_object_is_written_before_its_file(s3: StrictWorld) -> None:
