@@ -40,7 +40,8 @@ def split(envelope: Envelope) -> tuple[dict[str, str], bytes]:
         )
     with_object = {name: text for name, text in fields.items() if name in format.with_object}
     in_file = {name: text for name, text in fields.items() if name not in format.with_object}
-    return with_object, print_json(in_file).encode("ascii")
+    # The C++ client reads up to the first white space.
+    return with_object, print_json(in_file).replace(" ", "\\u0020").encode("ascii")
 
 
 def merge(metadata: Mapping[str, str], instruction_file: bytes) -> Envelope:

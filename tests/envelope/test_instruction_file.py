@@ -61,8 +61,9 @@ def test_split_and_merge_are_inverse(kind: Kind) -> None:
 @all_kinds
 def test_instruction_file_is_compact_ascii(kind: Kind) -> None:
     """One reader stops at the first white space, and another expects ASCII: so the file has neither."""
-    envelope = parse(written(kind, {"team": "blau", "ort": "Köln"}).metadata)
-    _, file = split(envelope)
+    envelope = parse(written(kind, {"team": "blau und rot", "ort": "Köln"}).metadata)
+    with_object, file = split(envelope)
+    assert merge(with_object, file) == envelope
     assert file.isascii()
     assert not any(byte <= 32 for byte in file)
     assert json.loads(file).keys() <= RESERVED_FIELDS

@@ -82,10 +82,12 @@ def test_envelope_goes_to_the_file(s3: StrictWorld, format: str) -> None:
 @pytest.mark.parametrize("format", POLICIES)
 def test_file_is_what_every_reader_takes(s3: StrictWorld, format: str) -> None:
     """Compact JSON of ASCII strings, with the marker in the metadata: one reader stops at white space."""
-    writer(s3, format).put_object(**s3.object_at(), Body=b"secret")
+    keyring = AesKeyring(AES_KEY, material_description={"team": "red and blue"})
+    writer(s3, format, keyring=keyring).put_object(**s3.object_at(), Body=b"secret")
     body = s3.body_stored(FILE)
     assert body.isascii()
     assert not any(space in body for space in (b" ", b"\n", b"\t"))
+    assert json.loads(file_of(s3)["x-amz-m" if format == "V3" else "x-amz-matdesc"]) == {"team": "red and blue"}
     assert all(isinstance(text, str) for text in file_of(s3).values())
     assert s3.metadata_stored(FILE) == {"x-amz-crypto-instr-file": ""}
 
