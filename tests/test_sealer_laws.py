@@ -31,7 +31,15 @@ from s3_encryption._crypto.content import (
 )
 from s3_encryption._crypto.contexts import CipherContext
 from s3_encryption._envelope.encoding import decode_header_text
-from s3_encryption._envelope.formats import FORMATS, INSTRUCTION_FILE_MARKER, RESERVED_FIELDS, Envelope, emit, parse
+from s3_encryption._envelope.formats import (
+    FORMATS,
+    INSTRUCTION_FILE_MARKER,
+    RESERVED_FIELDS,
+    Envelope,
+    emit,
+    envelope_fields,
+    parse,
+)
 from s3_encryption._envelope.instruction_file import merge, split
 from s3_encryption._keys.aes_wraps import load_aes_key
 from s3_encryption._keys.keyring import WrappedDataKey
@@ -195,7 +203,7 @@ any_metadata = st.dictionaries(st.sampled_from(sorted({*RESERVED_FIELDS, INSTRUC
 def test_kv_08_any_metadata_is_parsed_or_refused(metadata: dict[str, str]) -> None:
     """KV-08: law: whatever the fields hold, parsing ends in an envelope that prints as it was, or in our own error."""
     with contextlib.suppress(S3EncryptionClientSecurityError):
-        assert emit(parse(metadata)).items() <= metadata.items()
+        assert emit(parse(metadata)).items() <= envelope_fields(metadata).items()
 
 
 @law(200)
@@ -206,7 +214,7 @@ def test_any_value_of_a_field_is_parsed_or_refused(kind: Kind, data: st.DataObje
     metadata = dict(stored.metadata)
     metadata[data.draw(st.sampled_from(sorted(metadata)))] = data.draw(any_text)
     with contextlib.suppress(S3EncryptionClientSecurityError):
-        assert emit(parse(metadata)) == metadata
+        assert emit(parse(metadata)) == envelope_fields(metadata)
 
 
 any_json = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | any_text, st.lists, max_leaves=3)
@@ -239,9 +247,9 @@ encoded_words = st.builds(
 @law(300)
 @given(st.one_of(st.text(), st.text(alphabet="=?UTF8-bBqQ_ \0é%s"), st.lists(encoded_words).map(" ".join)))
 def test_any_header_text_is_decoded(text: str) -> None:
-    """KV-08: law: a text without encoded words stays as it is, and any other one gives some text."""
+    """KV-08: law: ASCII without encoded words stays as it is, and any other text gives some text."""
     decoded = decode_header_text(text)
-    assert decoded == text or "=?" in text
+    assert decoded == text or "=?" in text or not text.isascii()
 
 
 def test_nothing_is_not_an_envelope() -> None:

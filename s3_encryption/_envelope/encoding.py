@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 from ..exceptions import InvalidEnvelopeError
 
@@ -77,7 +77,7 @@ def load_json_object(text: str, what: str, decoder: json.JSONDecoder = _WITHOUT_
     return value
 
 
-def is_clean_text(value: object) -> bool:
+def is_clean_text(value: object) -> TypeGuard[str]:
     """Return whether a value is text that a writer can have meant."""
     # Lone surrogates and control characters can't have come from a writer.
     return isinstance(value, str) and not any(ord(c) < 32 or 0xD800 <= ord(c) < 0xE000 for c in value)
@@ -87,7 +87,7 @@ def parse_description(text: str | None, what: str) -> Mapping[str, str]:
     """Return the map in a JSON field; an absent field is an empty map."""
     if text is None:
         return MappingProxyType({})
-    value = load_json_object(decode_header_text(text), what)
+    value = load_json_object(text, what)
     if not all(is_clean_text(part) for pair in value.items() for part in pair):
         refuse(f"{what} is not a map of text to text")
     return MappingProxyType(value)
@@ -97,15 +97,19 @@ def decode_header_text(text: str) -> str:
     """Return a metadata value as its writer meant it.
 
     S3 returns non-ASCII values as RFC 2047 encoded words, of text whose UTF-8 bytes were taken for Latin-1 characters.
+    Other servers return the bytes as they came, and then HTTP takes them for Latin-1.
     """
+    return re.sub("[\x80-\xff]+", _utf8_from_latin1, _without_encoded_words(text))
+
+
+def _without_encoded_words(text: str) -> str:
     if "=?" not in text:
         return text
     try:
         words = email.header.decode_header(text)
-        decoded = "".join(_decoded_word(word, charset) for word, charset in words)
+        return "".join(_decoded_word(word, charset) for word, charset in words)
     except (ValueError, email.errors.HeaderParseError):
         return text
-    return re.sub("[\x80-\xff]+", _utf8_from_latin1, decoded)
 
 
 def _decoded_word(word: str | bytes, charset: str | None) -> str:

@@ -1,8 +1,8 @@
 """Envelopes: the metadata that goes with an encrypted object, in the formats V1, V2 and V3.
 
 Parsing is strict: one format only, exactly its fields, canonical base64, JSON objects of text. Whatever is doubtful is
-refused, and ``emit(parse(metadata))`` gives back what was parsed. FORMATS has one record for each format. Envelopes in
-files beside the objects are the matter of ``instruction_file``.
+refused, and ``emit(parse(metadata))`` gives back what was parsed, in ASCII. FORMATS has one record for each format.
+Envelopes in files beside the objects are the matter of ``instruction_file``.
 
 Source: Amazon S3 Encryption Client specification, "data format": metadata keys, content and instruction files.
 """
@@ -28,7 +28,7 @@ from .._crypto.content import (
 from .._keys.keyring import WrappedDataKey
 from .._keys.wrap_algorithms import AES_ECB, AES_KEY_WRAP, KMS_CONTEXT, RSA_PKCS1, WRAP_ALGORITHMS
 from ..exceptions import InvalidEnvelopeError, NotEncryptedError, quoted
-from .encoding import decode_base64, parse_description, refuse
+from .encoding import decode_base64, decode_header_text, parse_description, refuse
 
 # S3 keeps at most 2 KB of user metadata with an object; the reader's bounds leave room for servers that keep more.
 S3_METADATA_LIMIT_BYTES = 2048
@@ -39,8 +39,13 @@ INSTRUCTION_FILE_MARKER = "x-amz-crypto-instr-file"
 LENGTH_FIELD = "x-amz-unencrypted-content-length"
 # An AES-wrapped data key of V1 has at most 48 bytes, an RSA-wrapped one at least 256.
 _MAX_AES_ECB_BYTES = 48
-# Compact, because one reader (the C++ SDK) stops at white space, and ASCII, because S3 mangles anything else.
-_JSON_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True)
+# The fields that hold JSON: an encryption context or a material description.
+DESCRIPTIONS = frozenset({"x-amz-matdesc", "x-amz-t", "x-amz-m"})
+# Compact, because one reader (the C++ SDK) stops at white space; escape_json makes it ASCII.
+_JSON_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+# What JSON need not escape and a header does not bring back: DEL, what is not ASCII, and what looks like an encoded
+# word of RFC 2047. What is escaped already stays.
+_UNFIT_FOR_HEADERS = re.compile(r"\\.|([^\x00-\x7e]|(?<==)\?)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +93,19 @@ class Format:
 
 def print_json(value: Mapping[str, str]) -> str:
     """Return a map of text to text as every reader takes it."""
-    # What looks like an encoded word of RFC 2047 would be decoded on the way back.
-    return _JSON_ENCODER.encode(dict(value)).replace("=?", "=\\u003f")
+    return escape_json(_JSON_ENCODER.encode(dict(value)))
+
+
+def escape_json(text: str) -> str:
+    """Return JSON of the same value that any header and any reader takes: in ASCII, without encoded words."""
+    return _UNFIT_FOR_HEADERS.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    if found[1] is None:
+        return found[0]
+    units = found[1].encode("utf-16-be", "surrogatepass")
+    return "\\u" + units.hex("/", 2).replace("/", "\\u")
 
 
 def encode_base64(data: bytes) -> str:
@@ -341,7 +357,7 @@ def size_of(fields: Mapping[str, str]) -> int:
 
 
 def envelope_fields(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Return the envelope fields in an object's user metadata, their names in lower case.
+    """Return the envelope fields in an object's user metadata: names in lower case, descriptions in ASCII.
 
     Raises:
         InvalidEnvelopeError: Two names differ only in case, and their values differ.
@@ -349,6 +365,8 @@ def envelope_fields(metadata: Mapping[str, str]) -> dict[str, str]:
     fields: dict[str, str] = {}
     for name, text in metadata.items():
         folded = name.lower()
+        if folded in DESCRIPTIONS and len(text) <= MAX_ENVELOPE_BYTES:
+            text = escape_json(decode_header_text(text))
         if folded in RESERVED_FIELDS and fields.setdefault(folded, text) != text:
             refuse(f"it has two values for {folded}")
     return fields

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from ..exceptions import ConfigurationError, quoted
 from .encoding import is_clean_text, json_decoder, load_json_object, refuse
 from .formats import (
+    DESCRIPTIONS,
     FORMATS,
     LENGTH_FIELD,
     MARKERS,
@@ -15,6 +16,7 @@ from .formats import (
     Envelope,
     emit,
     envelope_fields,
+    escape_json,
     has_envelope,
     parse,
     parse_fields,
@@ -105,4 +107,4 @@ def _field_text(name: str, value: object) -> str | None:
         return None
     if not is_clean_text(value):
         refuse(f"{name} is not text")
-    return str(value)
+    return escape_json(value) if name in DESCRIPTIONS else str(value)

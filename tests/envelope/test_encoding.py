@@ -159,11 +159,35 @@ def escaped(text: str) -> str:
         ("=?no-such-charset?Q?abc?=", "=?no-such-charset?Q?abc?="),
         ("=?hex?Q?abc?=", "=?hex?Q?abc?="),
         ("=?UTF-8?Q?=FF?=", "=?UTF-8?Q?=FF?="),
+        *((text.encode().decode("latin-1"), text) for text in ("é", "Köln €", "Ã©", "\U0001f600", "é =? é")),
+        ("Latin-1: é", "Latin-1: é"),
+        ("not UTF-8: Ã", "not UTF-8: Ã"),
     ],
 )
-def test_header_text_is_decoded_as_s3_encodes_it(stored: str, meant: str) -> None:
-    """MD-22: encoded words of doubly encoded UTF-8 give the writer's text; anything else stays as it is."""
+def test_header_text_is_decoded_as_servers_return_it(stored: str, meant: str) -> None:
+    """MD-22: encoded words of doubly encoded UTF-8, or its bare bytes, give the writer's text; all else stays."""
     assert decode_header_text(stored) == meant
+
+
+@one_of_each_format
+def test_description_is_kept_in_ascii(kind: Kind) -> None:
+    """What a writer stored as bare UTF-8 can be stored again by botocore, which takes ASCII only."""
+    description = {"Straße": "Köln € \U0001f600", "=?UTF-8?Q?abc?=": "\\é\x7f"}
+    stored = written(kind, description)
+    value = json.loads(stored.metadata[kind.description_field])
+    bare = json.dumps(value, ensure_ascii=False).encode().decode("latin-1").replace("=?", "=\\u003f")
+    envelope = parse(stored.changed(kind.description_field, bare).metadata)
+    again = emit(envelope)
+    assert envelope.wrapped.description == value
+    assert parse(again) == envelope
+    assert all(text.isascii() and text.isprintable() and "=?" not in text for text in again.values())
+
+
+@one_of_each_format
+@pytest.mark.parametrize("text", ['{"a":"\\é"}', '{"a":"b"}é', "é", '"é"'], ids=ascii)
+def test_description_that_is_no_json_does_not_become_it(kind: Kind, text: str) -> None:
+    """JS-01: escapes are put where they mean the character, and nowhere else."""
+    assert kind.description_field in refused(written(kind).changed(kind.description_field, text).metadata)
 
 
 @pytest.mark.parametrize("text", ["=?\0?Q?abc?=", "=?a\0b?B?YWJj?=", "=?punycode?Q?=80?=", "=?unicode_escape?Q?=5Cd?="])

@@ -69,6 +69,19 @@ def test_instruction_file_is_compact_ascii(kind: Kind) -> None:
     assert json.loads(file).keys() <= RESERVED_FIELDS
 
 
+@one_of_each_format
+@pytest.mark.parametrize("text", ["=?UTF-8?Q?abc?=", "Ã©"], ids=["encoded-word", "doubly-encoded"])
+def test_text_in_a_file_is_what_it_says(kind: Kind, text: str) -> None:
+    """A file is UTF-8 and no header: nothing in it is decoded once more, and what it gives can go into a header."""
+    description = {"note": text}
+    with_object, file = instruction_file(written(kind, description))
+    fields = json.loads(file)
+    fields[kind.description_field] = json.dumps(json.loads(fields[kind.description_field]), ensure_ascii=False)
+    envelope = merge(with_object, json.dumps(fields, ensure_ascii=False).encode())
+    assert envelope.wrapped.description.items() >= description.items()
+    assert parse(emit(envelope)) == merge(*split(envelope)) == envelope
+
+
 def test_length_may_be_noted_on_the_object() -> None:
     """Two old writers note the length with the object also when the envelope is in a file."""
     with_object, file = instruction_file(written(V2_AES))

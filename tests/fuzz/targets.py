@@ -20,7 +20,15 @@ from support.vectors import PEER_VECTORS, VECTORS, Vector
 from s3_encryption._body.ranges import content_range, parse_content_range, parse_range
 from s3_encryption._crypto.content import AES_CBC, CONTENT_ALGORITHMS, ContentKey
 from s3_encryption._envelope.encoding import decode_header_text, parse_description
-from s3_encryption._envelope.formats import RESERVED_FIELDS, Envelope, emit, envelope_fields, parse, print_json
+from s3_encryption._envelope.formats import (
+    RESERVED_FIELDS,
+    Envelope,
+    emit,
+    envelope_fields,
+    escape_json,
+    parse,
+    print_json,
+)
 from s3_encryption._envelope.instruction_file import merge, split
 from s3_encryption._keys.aes_wraps import load_aes_key
 from s3_encryption._keys.raw import AesKeyring
@@ -121,9 +129,12 @@ def description(data: bytes) -> bool:
     """A material description or encryption context: a map of text to text, or refused."""
     text = data.decode("utf-8", "surrogateescape")
     decoded = decode_header_text(text)
-    assert decoded == text or "=?" in text
+    assert decoded == text or "=?" in text or not text.isascii()
+    kept = escape_json(decoded)
+    # What is escaped already stays as it is, be it nonsense.
+    assert "\\" in kept or (kept.isascii() and escape_json(decode_header_text(kept)) == kept)
     try:
-        parsed = parse_description(text, "x-amz-matdesc")
+        parsed = parse_description(kept, "x-amz-matdesc")
     except S3EncryptionClientSecurityError as error:
         check_error(error)
         return False

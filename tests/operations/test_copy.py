@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from typing import Any
@@ -13,9 +14,11 @@ from botocore.exceptions import ClientError, ParamValidationError
 from s3transfer.copies import CopySubmissionTask
 from s3transfer.manager import TransferConfig as ManagerConfig
 from s3transfer.manager import TransferManager
+from support.encoder import V2_AES, Encoder
 from support.opened import stored_plaintext
 from support.recorded import calls_of, requests_of
 from support.servers import refusal
+from support.strict_s3 import StoredObject
 from support.uploads import MIB, policies
 from support.worlds import AES_KEY, KEY, StrictWorld, World, error_of
 
@@ -209,6 +212,18 @@ def test_envelope_of_another_object_is_not_taken_over(moto: World) -> None:
         **moto.object_at(COPY), CopySource=source_at(moto), MetadataDirective="REPLACE", Metadata=metadata
     )
     assert read(client, moto) == SMALL
+
+
+def test_envelope_beyond_ascii_keeps_its_meaning(s3: StrictWorld) -> None:
+    """What another writer stored as bare UTF-8 goes into a copy's new metadata, which takes ASCII only."""
+    written = Encoder().write(V2_AES, SMALL, description={"Ort": "Köln"})
+    bare = '{"Ort":"Köln"}'.encode().decode("latin-1")
+    headers = {f"x-amz-meta-{name}": text for name, text in written.changed("x-amz-matdesc", bare).metadata.items()}
+    s3.server.objects[f"/{s3.bucket}/{KEY}"] = StoredObject(written.body, '"etag"', headers)
+    client = s3.client()
+    client.copy_object(**s3.object_at(COPY), CopySource=source_at(s3), **REPLACE)
+    assert json.loads(s3.metadata_stored(COPY)["x-amz-matdesc"]) == {"Ort": "Köln"}
+    assert read(client, s3) == SMALL
 
 
 def test_callers_arguments_are_not_changed(moto: World) -> None:
