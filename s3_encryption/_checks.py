@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeGuard
 
 from .exceptions import ConfigurationError, ConfigurationTypeError, quoted
 
@@ -29,8 +30,14 @@ def check_suffix(suffix: object) -> None:
         raise ConfigurationError("An instruction file suffix must be 1 to 256 printable ASCII characters.")
 
 
-def check_text_map(value: object, what: str, *, ascii_only: bool = True) -> None:
-    """Check that a value is a mapping of text to text: of printable ASCII, which S3 metadata keeps as it is.
+def is_text(value: object) -> TypeGuard[str]:
+    """Return whether a value is text that every reader gets back from JSON."""
+    # Lone surrogates are no text, and readers that are written in C end it at a NUL.
+    return isinstance(value, str) and not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value)
+
+
+def check_text_map(value: object, what: str) -> None:
+    """Check that a value is a mapping of text to text.
 
     Raises:
         ConfigurationError: It is not.
@@ -40,5 +47,5 @@ def check_text_map(value: object, what: str, *, ascii_only: bool = True) -> None
     for text in (*value.keys(), *value.values()):
         if not isinstance(text, str):
             raise ConfigurationTypeError(f"{what} must be a dict of str to str; it holds {type(text).__name__}.")
-        if ascii_only and not (text.isascii() and text.isprintable()):
-            raise ConfigurationError(f"{what} may hold printable ASCII characters only, not {quoted(text)}.")
+        if not is_text(text):
+            raise ConfigurationError(f"{what} may hold any text without NUL and lone surrogates, not {quoted(text)}.")

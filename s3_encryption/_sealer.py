@@ -217,7 +217,7 @@ def _checked_context(context: object) -> Mapping[str, str]:
     check_text_map(context, "EncryptionContext")
     assert isinstance(context, Mapping)  # check_text_map has seen to it
     _check_reserved(context)
-    if sum(len(name) + len(value) for name, value in context.items()) > _MAX_CONTEXT_BYTES:
+    if sum(len(text.encode()) for pair in context.items() for text in pair) > _MAX_CONTEXT_BYTES:
         raise ConfigurationError(f"EncryptionContext is longer than KMS takes ({_MAX_CONTEXT_BYTES} bytes).")
     return dict(context)
 
@@ -253,8 +253,7 @@ def _check_binding(wrapped: WrappedDataKey) -> None:
 def _check_context(wrapped: WrappedDataKey, context: object) -> None:
     """Compare the caller's encryption context with the one stored; the context proper, without what the client adds."""
     if context is not None:
-        # Other clients write other than ASCII text too.
-        check_text_map(context, "EncryptionContext", ascii_only=False)
+        check_text_map(context, "EncryptionContext")
         assert isinstance(context, Mapping)  # check_text_map has seen to it
         _check_reserved(context)
     is_kms = _known_wrap(wrapped.wrapping_algorithm).key_type == "kms"

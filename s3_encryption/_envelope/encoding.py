@@ -12,8 +12,9 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, NoReturn, TypeGuard
+from typing import Any, NoReturn
 
+from .._checks import is_text
 from ..exceptions import InvalidEnvelopeError
 
 # S3 itself says UTF-8; of the many codecs that a name in hostile metadata could call up, no other is run.
@@ -77,18 +78,12 @@ def load_json_object(text: str, what: str, decoder: json.JSONDecoder = _WITHOUT_
     return value
 
 
-def is_clean_text(value: object) -> TypeGuard[str]:
-    """Return whether a value is text that a writer can have meant."""
-    # Lone surrogates and control characters can't have come from a writer.
-    return isinstance(value, str) and not any(ord(c) < 32 or 0xD800 <= ord(c) < 0xE000 for c in value)
-
-
 def parse_description(text: str | None, what: str) -> Mapping[str, str]:
     """Return the map in a JSON field; an absent field is an empty map."""
     if text is None:
         return MappingProxyType({})
     value = load_json_object(text, what)
-    if not all(is_clean_text(part) for pair in value.items() for part in pair):
+    if not all(is_text(part) for pair in value.items() for part in pair):
         refuse(f"{what} is not a map of text to text")
     return MappingProxyType(value)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .._checks import is_text
 from ..exceptions import ConfigurationError, quoted
-from .encoding import is_clean_text, json_decoder, load_json_object, refuse
+from .encoding import json_decoder, load_json_object, refuse
 from .formats import (
     DESCRIPTIONS,
     FORMATS,
@@ -105,6 +106,7 @@ def _field_text(name: str, value: object) -> str | None:
         refuse(f"{name} is not text")
     if value is None and name == "x-amz-m":
         return None
-    if not is_clean_text(value):
+    # No field has control characters: what is within a description is escaped there.
+    if not is_text(value) or any(ord(c) < 32 for c in value):
         refuse(f"{name} is not text")
     return escape_json(value) if name in DESCRIPTIONS else str(value)

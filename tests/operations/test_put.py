@@ -617,11 +617,11 @@ def test_up_02_invalid_parameters_are_answered_as_by_boto3(
 
 @pytest.mark.parametrize(
     "context",
-    ["alpha", ["alpha"], {"tenant": 1}, {1: "tenant"}, {"tenant": None}, {"tenant": "ä"}, {"ü": "a"}, {"a": "b\n"}],
+    ["alpha", ["alpha"], {"tenant": 1}, {1: "tenant"}, {"tenant": None}, {"tenant": "\0"}, {"\ud800": "a"}],
     ids=repr,
 )
 def test_unusable_encryption_context_is_refused(s3: StrictWorld, kms: FakeKms, context: Any) -> None:
-    """An encryption context that is no map of ASCII text is refused before KMS is asked (EC-05)."""
+    """An encryption context that is no map of text is refused before KMS is asked (EC-05)."""
     with pytest.raises(ConfigurationError, match="EncryptionContext"):
         kms_client_of(s3, kms).put_object(**s3.object_at(), Body=b"secret", EncryptionContext=context)
     assert (s3.requests, kms.calls) == ([], [])
