@@ -19,7 +19,36 @@ from .._checks import check_switch
 from .._crypto.content import CommitmentPolicy
 from .._keys.keyring import Keyring
 from .._keys.kms import KmsKeyring
-from ..exceptions import ConfigurationError, ConfigurationTypeError, quoted
+from ..exceptions import (
+    ConfigurationError,
+    ConfigurationTypeError,
+    EncryptionContextMismatchError,
+    PolicyError,
+    S3EncryptionClientError,
+    quoted,
+)
+
+# What errors say of a fault here (a class, and a part of the text), and what that package's say of the same one, which
+# programs and tests look for. Other errors keep their one text, those of a failed decryption above all.
+_ITS_WORDS: tuple[tuple[type[S3EncryptionClientError], str, str], ...] = (
+    (
+        EncryptionContextMismatchError,
+        "EncryptionContext",
+        "Provided encryption context does not match information retrieved from S3",
+    ),
+    (
+        PolicyError,
+        "without key commitment",
+        "Configuration conflict: cannot decrypt non-key-committing object when commitment policy is "
+        "REQUIRE_ENCRYPT_REQUIRE_DECRYPT",
+    ),
+    (PolicyError, "enable_legacy_wrapping_algorithms=True", "Enable legacy wrapping algorithms"),
+    (
+        PolicyError,
+        "enable_legacy_unauthenticated_modes=True",
+        "The S3 Encryption Client is not configured to decrypt objects using legacy unauthenticated algorithm suites",
+    ),
+)
 
 _BOTO3_NAMES = frozenset({"Filename", "Fileobj", "Bucket", "Key", "ExtraArgs", "Callback", "Config"})
 
@@ -150,7 +179,17 @@ class AwsCallingForms:
         if operation_name == "UploadPart" and "IsLastPart" in api_params:
             # Which part is the last is found out here.
             api_params = {name: value for name, value in api_params.items() if name != "IsLastPart"}
-        return super()._make_api_call(operation_name, api_params)  # type: ignore[misc]
+        try:
+            return super()._make_api_call(operation_name, api_params)  # type: ignore[misc]
+        except S3EncryptionClientError as error:
+            error.args = (_with_its_words(error),)
+            raise
+
+
+def _with_its_words(error: S3EncryptionClientError) -> str:
+    text = str(error.args[0])
+    said = [its for kind, ours, its in _ITS_WORDS if isinstance(error, kind) and ours in text and its not in text]
+    return " ".join([text, *(f"({its}.)" for its in said)])
 
 
 class _Lent:

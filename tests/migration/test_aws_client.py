@@ -12,6 +12,7 @@ import boto3
 import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
+from support.encoder import CBC, GCM, V2_KMS, V3_KMS, Encoder, Kind, to_base64
 from support.fake_kms import KMS_KEY_ARN, FakeKms
 from support.uploads import part_sizes
 from support.vectors import KMS_RECORDS, PEER_VECTORS, VECTORS, Vector
@@ -19,7 +20,7 @@ from support.worlds import KEY, StrictWorld, World, error_of
 
 from s3_encryption import ConfigurationError, S3EncryptionClient, S3EncryptionClientConfig
 from s3_encryption._keys.raw import AesKeyring
-from s3_encryption.exceptions import S3EncryptionClientError, S3EncryptionClientSecurityError
+from s3_encryption.exceptions import DecryptionError, S3EncryptionClientError, S3EncryptionClientSecurityError
 from s3_encryption.instruction_file_config import InstructionFileConfig
 from s3_encryption.materials import AlgorithmSuite, CommitmentPolicy, DefaultCryptoMaterialsManager
 from s3_encryption.materials.crypto_materials_manager import DefaultCryptoMaterialsManager as ManagerByItsPath
@@ -320,6 +321,68 @@ def test_change_is_caught_by_both_its_errors(s3: StrictWorld, kms: FakeKms, dela
     with pytest.raises(S3EncryptionClientSecurityError) as caught:
         read(client, s3)
     assert isinstance(caught.value, S3EncryptionClientError)
+
+
+ITS_WORDS: dict[str, tuple[Kind, dict[str, Any], dict[str, str], list[str]]] = {
+    "other-context": (
+        V3_KMS,
+        {},
+        {"tenant": "8"},
+        ["Provided encryption context does not match information retrieved from S3"],
+    ),
+    "no-commitment": (
+        V2_KMS,
+        {},
+        {},
+        [
+            "cannot decrypt non-key-committing object when commitment policy is REQUIRE_ENCRYPT_REQUIRE_DECRYPT",
+            "REQUIRE_ENCRYPT_ALLOW_DECRYPT",
+        ],
+    ),
+    "older-wrap": (Kind("V2", "kms", GCM), V3_AND_OLDER, {}, ["Enable legacy wrapping algorithms"]),
+    "older-wrap-and-content": (
+        Kind("V2", "kms", CBC),
+        V3_AND_OLDER,
+        {},
+        [
+            "Enable legacy wrapping algorithms",
+            "not configured to decrypt objects using legacy unauthenticated algorithm suites",
+            "enable_legacy_unauthenticated_modes=True",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", ITS_WORDS)
+def test_errors_say_what_its_errors_say(s3: StrictWorld, fault: str) -> None:
+    """A program that looks for the words of AWS's client in an error finds them, once, beside this library's own."""
+    kind, options, context, words = ITS_WORDS[fault]
+    encoder = Encoder()
+    stored = encoder.write(kind, PLAINTEXT, description=CONTEXT)
+    s3.store(stored.body, stored.metadata)
+    with pytest.raises(S3EncryptionClientError) as caught:
+        read(made(s3, encoder.kms, **options), s3, EncryptionContext=context)
+    assert [str(caught.value).count(text) for text in words] == [1] * len(words)
+    assert (caught.value.bucket, caught.value.key) == (s3.bucket, KEY)
+    same = S3EncryptionClientConfig(KmsKeyring(encoder.kms, KMS_KEY_ARN), **options).options()
+    with pytest.raises(type(caught.value)) as plain:
+        read(s3.client(**same), s3, EncryptionContext=context)
+    assert caught.value.args[0].startswith(plain.value.args[0])
+    assert words[0] not in str(plain.value)
+
+
+@pytest.mark.parametrize("spoil", ["body", "commitment"])
+def test_failed_decryption_keeps_its_one_text(s3: StrictWorld, kms: FakeKms, spoil: str) -> None:
+    """What fails to decrypt says so in the same words as in any other form, and tells no reasons apart."""
+    client = made(s3, kms)
+    client.put_object(**s3.object_at(), Body=PLAINTEXT)
+    if spoil == "body":
+        s3.change_body(lambda body: bytes(len(body)))
+    else:
+        s3.change_metadata(KEY, x_amz_d=to_base64(bytes(28)))
+    with pytest.raises(DecryptionError) as caught:
+        read(client, s3)
+    assert caught.value.args == (DecryptionError.MESSAGE,)
 
 
 def test_row_e4_plain_object_is_caught(s3: StrictWorld, kms: FakeKms) -> None:
