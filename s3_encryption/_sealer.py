@@ -41,9 +41,9 @@ from .exceptions import (
     EncryptionContextMismatchError,
     InvalidEnvelopeError,
     KeyCommitmentError,
+    KeyringAnswerError,
     LegacyWriteWarning,
     PolicyError,
-    S3EncryptionClientError,
     quoted,
 )
 
@@ -89,10 +89,11 @@ class ObjectSealer:
 
         Raises:
             ConfigurationError: The encryption context can't be used, or the keyring's key does not fit the policy.
+            KeyringAnswerError: The keyring returned no data key that an object can be written with.
         """
         context = _checked_context(encryption_context)
         _, suite = self._write_format(self._writing_wrap())
-        data_key = self.keyring.generate_data_key(suite.name, context)
+        data_key = self._new_data_key(suite, context)
         format, actual_suite = self._write_format(_known_wrap(data_key.wrapped.wrapping_algorithm))
         if actual_suite is not suite:
             wrap = data_key.wrapped.wrapping_algorithm
@@ -100,8 +101,8 @@ class ObjectSealer:
                 f"The keyring wraps by {wrap}, which is for {actual_suite.name} content: it needs an attribute "
                 "wrapping_algorithm that says so."
             )
-        _check_new_data_key(data_key, suite)
         wrapped = data_key.wrapped
+        _check_new_binding(wrapped, suite)
         optional_fields = format.optional_fields_for(wrapped, suite)
         if suite.committing:
             message_id = os.urandom(MESSAGE_ID_BYTES)
@@ -113,6 +114,15 @@ class ObjectSealer:
             Envelope(format.name, suite, wrapped, iv, optional_fields=optional_fields),
             ContentKey(suite, data_key.plaintext, iv),
         )
+
+    def _new_data_key(self, suite: Suite, context: Mapping[str, str]) -> DataKey:
+        data_key = self.keyring.generate_data_key(suite.name, context)
+        problem = _what_is_wrong(data_key, suite.key_bytes)
+        if problem:
+            # It may be a bare key, and error trackers record the variables of a frame that raises.
+            del data_key
+            raise KeyringAnswerError(f"What {type(self.keyring).__name__} made is no data key: {problem}.")
+        return data_key
 
     def _writing_wrap(self) -> WrapAlgorithm | None:
         name = getattr(self.keyring, "wrapping_algorithm", None)
@@ -161,13 +171,14 @@ class ObjectSealer:
             InvalidEnvelopeError: The data key is bound to another content algorithm than the stated one.
             EncryptionContextMismatchError: The caller's encryption context is not the object's.
             DecryptionError: The data key can't be unwrapped or is not the one committed to.
+            KeyringAnswerError: What the keyring returned is no key.
         """
         self._check_policy(envelope)
         self._check_keyring_fits(envelope.wrapped)
         _check_binding(envelope.wrapped)
         _check_context(envelope.wrapped, encryption_context)
         opened = self._content_key(envelope, self.keyring.decrypt_data_key(envelope.wrapped))
-        if isinstance(opened, DecryptionError):
+        if not isinstance(opened, ContentKey):
             # Raised here, where no variable is a key: error trackers record the variables of each frame.
             raise opened
         return opened
@@ -191,7 +202,10 @@ class ObjectSealer:
         if names is not None and wrapped.wrapping_algorithm not in names:
             raise keyring_mismatch(self.keyring, wrapped.wrapping_algorithm)
 
-    def _content_key(self, envelope: Envelope, data_key: bytes) -> ContentKey | DecryptionError:
+    def _content_key(self, envelope: Envelope, data_key: object) -> ContentKey | DecryptionError | KeyringAnswerError:
+        if not isinstance(data_key, bytes):
+            keyring, given = type(self.keyring).__name__, type(data_key).__name__
+            return KeyringAnswerError(f"decrypt_data_key of {keyring} must return bytes, not {given}.")
         shorter_allowed = self.settings.enable_legacy_wrapping_algorithms and not envelope.suite.committing
         if len(data_key) not in (_LEGACY_DATA_KEY_BYTES if shorter_allowed else (envelope.suite.key_bytes,)):
             return DecryptionError()
@@ -203,8 +217,9 @@ class ObjectSealer:
         return ContentKey(envelope.suite, key, envelope.suite.fixed_iv)
 
 
-def _known_wrap(name: str) -> WrapAlgorithm:
-    wrap = WRAP_ALGORITHMS.get(name)
+def _known_wrap(name: object) -> WrapAlgorithm:
+    # A keyring of the user's own may name anything.
+    wrap = WRAP_ALGORITHMS.get(name) if isinstance(name, str) else None
     if wrap is None:
         raise ConfigurationError(f"The keyring names an unknown wrapping algorithm: {quoted(name)}.")
     return wrap
@@ -228,16 +243,47 @@ def _check_reserved(context: Mapping[str, str]) -> None:
         raise ConfigurationError(f"EncryptionContext must not contain {sorted(reserved)}: the client sets that itself.")
 
 
-def _check_new_data_key(data_key: DataKey, suite: Suite) -> None:
-    """Refuse what a keyring must not return; a keyring of the user's own may be wrong."""
-    if len(data_key.plaintext) != suite.key_bytes or not data_key.wrapped.encrypted_data_key:
-        raise S3EncryptionClientError(f"The keyring did not return a data key of {suite.key_bytes} bytes.")
-    if data_key.wrapped.content_algorithm != suite.name:
-        raise S3EncryptionClientError("The keyring bound the data key to another content algorithm.")
+def _what_is_wrong(made: object, key_bytes: int) -> str:
+    """Return what is wrong with a new data key as a keyring made it; an empty text if nothing is.
+
+    Returned, not raised: here variables are keys, and error trackers record the variables of each frame. Types and
+    lengths are told, never values.
+
+    Args:
+        made: What ``generate_data_key`` returned; a keyring of the user's own may return anything.
+        key_bytes: How many bytes the data key must have.
+    """
+    if not isinstance(made, DataKey):
+        return f"generate_data_key must return a DataKey, not {type(made).__name__}"
+    wrapped = made.wrapped
+    if not isinstance(wrapped, WrappedDataKey):
+        return f"wrapped must be a WrappedDataKey, not {type(wrapped).__name__}"
+    kinds: tuple[tuple[str, object, type], ...] = (
+        ("plaintext", made.plaintext, bytes),
+        ("wrapped.encrypted_data_key", wrapped.encrypted_data_key, bytes),
+        ("wrapped.wrapping_algorithm", wrapped.wrapping_algorithm, str),
+        ("wrapped.content_algorithm", wrapped.content_algorithm, str),
+        ("wrapped.description", wrapped.description, Mapping),
+    )
+    for name, value, kind in kinds:
+        if not isinstance(value, kind):
+            return f"{name} must be {kind.__name__}, not {type(value).__name__}"
+    for text in (*wrapped.description.keys(), *wrapped.description.values()):
+        if not isinstance(text, str):
+            return f"wrapped.description must be a dict of str to str; it holds {type(text).__name__}"
+    if len(made.plaintext) != key_bytes:
+        return f"plaintext must have {key_bytes} bytes, not {len(made.plaintext)}"
+    return "" if wrapped.encrypted_data_key else "wrapped.encrypted_data_key is empty"
+
+
+def _check_new_binding(wrapped: WrappedDataKey, suite: Suite) -> None:
+    """Refuse a new data key that is bound to something else; a keyring of the user's own may be wrong."""
+    if wrapped.content_algorithm != suite.name:
+        raise KeyringAnswerError("The keyring bound the data key to another content algorithm.")
     try:
-        _check_binding(data_key.wrapped)
+        _check_binding(wrapped)
     except InvalidEnvelopeError as error:
-        raise S3EncryptionClientError(f"Nobody could read what the keyring wrapped. {error}") from error
+        raise KeyringAnswerError(f"Nobody could read what the keyring wrapped. {error}") from error
 
 
 def _check_binding(wrapped: WrappedDataKey) -> None:

@@ -73,6 +73,10 @@ class KeyringMismatchError(S3EncryptionClientError):
     """The data key was wrapped by an algorithm that the configured keyring can't unwrap."""
 
 
+class KeyringAnswerError(S3EncryptionClientError):
+    """A keyring, or the KMS client under it, answered something else than was asked for. Nothing was stored."""
+
+
 class MetadataTooLargeError(S3EncryptionClientError):
     """User metadata and envelope together exceed what S3 stores with an object (2 KB)."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import inspect
 import re
 import statistics
 import sys
@@ -10,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 from support.core_process import run_core
@@ -24,6 +27,17 @@ CRYPTOGRAPHY = {
     "Crypto": {"_crypto._pycryptodome"},
     "cryptography": {"_crypto._openssl"},
 }
+
+# The classes of this package that have a finalizer, be it that of Python's files, which closes them.
+CLOSED_BY_PYTHON = sorted(
+    {
+        thing
+        for module in MODULES
+        for thing in vars(importlib.import_module(f"s3_encryption.{module}")).values()
+        if inspect.isclass(thing) and thing.__module__.startswith("s3_encryption.") and hasattr(thing, "__del__")
+    },
+    key=lambda made: made.__name__,
+)
 
 all_modules = pytest.mark.parametrize("module", MODULES)
 
@@ -152,7 +166,7 @@ MAX_FAN_OUT = 12
 MAX_FUNCTION_LINES = 61
 MAX_MEDIAN_FUNCTION_LINES = 6
 MAX_P90_FUNCTION_LINES = 18
-MAX_MODULES_OF_A_SMALL_PUT = 10
+MAX_MODULES_OF_A_SMALL_PUT = 11
 
 
 def defined_names(module: str) -> Iterator[str]:
@@ -194,6 +208,15 @@ def test_no_module_knows_too_many_others(module: str) -> None:
     """What a module stands on fits into one head; only the package's face names everything public."""
     types_only = {"_typing"}
     assert len(imported_siblings(module) - types_only) <= MAX_FAN_OUT
+
+
+@pytest.mark.parametrize("made", CLOSED_BY_PYTHON, ids=lambda made: made.__name__)
+def test_what_python_closes_by_itself_may_be_unmade(made: Any) -> None:
+    """Python finalizes also objects whose construction failed, and prints what their finalizers raise."""
+    unmade = made.__new__(made)
+    unmade.__del__()
+    if hasattr(unmade, "close"):
+        unmade.close()
 
 
 def test_functions_are_short() -> None:

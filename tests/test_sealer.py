@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import traceback
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -30,6 +31,7 @@ from support.encoder import (
 from support.fake_kms import KMS_KEY_ARN, FakeKms, FakeKmsError
 from support.reading import finish_at_once, read
 from support.sealers import sealer_with
+from support.secret_search import showing
 
 from s3_encryption._checks import check_switch
 from s3_encryption._crypto.content import AES_CBC, AES_GCM, AES_GCM_COMMITTING, CommitmentPolicy
@@ -47,6 +49,7 @@ from s3_encryption.exceptions import (
     DecryptionError,
     EncryptionContextMismatchError,
     InvalidEnvelopeError,
+    KeyringAnswerError,
     KeyringMismatchError,
     LegacyWriteWarning,
     PolicyError,
@@ -629,6 +632,75 @@ def test_new_data_key_that_nobody_could_use_is_refused(parts: dict[str, Any]) ->
     """A keyring of the user's own may be wrong; an object that could not be read again is not written."""
     with pytest.raises(S3EncryptionClientError):
         sealer_with(keyring=ScriptedKeyring(bytes(range(32)), wrapped_key(**parts))).seal()
+
+
+class AnsweringKeyring:
+    """A keyring that answers whatever it is told to."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    def generate_data_key(self, content_algorithm: str, encryption_context: Mapping[str, str]) -> Any:
+        return self._answer
+
+    def decrypt_data_key(self, wrapped: WrappedDataKey) -> Any:
+        return self._answer
+
+
+SECRET = bytes(range(100, 132))
+
+
+@pytest.mark.parametrize(
+    ("answer", "field"),
+    [
+        (None, "DataKey, not NoneType"),
+        (SECRET, "DataKey, not bytes"),
+        ((SECRET, wrapped_key()), "DataKey, not tuple"),
+        (DataKey(SECRET, None), "wrapped must be a WrappedDataKey, not NoneType"),  # type: ignore[arg-type]
+        (DataKey(None, wrapped_key()), "plaintext must be bytes, not NoneType"),  # type: ignore[arg-type]
+        (DataKey(SECRET.decode("latin-1"), wrapped_key()), "plaintext must be bytes, not str"),  # type: ignore[arg-type]
+        (DataKey(bytearray(SECRET), wrapped_key()), "plaintext must be bytes, not bytearray"),  # type: ignore[arg-type]
+        (DataKey(SECRET[:31], wrapped_key()), "plaintext must have 32 bytes, not 31"),
+        (DataKey(SECRET, wrapped_key(encrypted_data_key="text")), "encrypted_data_key must be bytes, not str"),
+        (DataKey(SECRET, wrapped_key(encrypted_data_key=b"")), "encrypted_data_key is empty"),
+        (DataKey(SECRET, wrapped_key(wrapping_algorithm=None)), "wrapping_algorithm must be str, not NoneType"),
+        (DataKey(SECRET, wrapped_key(wrapping_algorithm=["AES/GCM"])), "wrapping_algorithm must be str, not list"),
+        (DataKey(SECRET, wrapped_key(content_algorithm=None)), "content_algorithm must be str, not NoneType"),
+        (DataKey(SECRET, wrapped_key(description=None)), "description must be Mapping, not NoneType"),
+        (DataKey(SECRET, wrapped_key(description="text")), "description must be Mapping, not str"),
+        (DataKey(SECRET, wrapped_key(description={"key": 5})), "description must be a dict .* it holds int"),
+        (DataKey(SECRET, wrapped_key(description={b"key": "x"})), "description must be a dict .* it holds bytes"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_answer_that_is_no_data_key_is_refused_by_the_name_of_its_field(answer: Any, field: str) -> None:
+    """Whatever class a keyring has, what it made is looked at before it is used; no part of it is shown."""
+    with pytest.raises(KeyringAnswerError, match=field) as caught:
+        sealer_with(keyring=AnsweringKeyring(answer)).seal()
+    recorded = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
+    # What was given is in this test's own frame.
+    ours = recorded[recorded.index("/_sealer.py") :]
+    assert showing([SECRET], [ours]) == []
+
+
+@pytest.mark.parametrize(
+    "answer", [None, SECRET.decode("latin-1"), 32, bytearray(SECRET)], ids=lambda answer: type(answer).__name__
+)
+def test_unwrapped_data_key_that_is_no_bytes_is_refused(answer: Any) -> None:
+    """Also on reading, by the name of the method that returned it; no part of it is shown."""
+    with pytest.raises(KeyringAnswerError, match=f"decrypt_data_key .* bytes, not {type(answer).__name__}") as caught:
+        read(sealer_with(keyring=AnsweringKeyring(answer)), Encoder().write(V2_AES, PLAINTEXT))
+    recorded = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
+    assert showing([SECRET], [recorded[recorded.index("/_sealer.py") :]]) == []
+
+
+@pytest.mark.parametrize("name", [5, ["AES/GCM"], b"AES/GCM"], ids=repr)
+def test_keyring_that_names_no_text_as_its_wrapping_algorithm_is_refused(name: object) -> None:
+    """When the client is made, and not by an error of Python's own."""
+    keyring = AnsweringKeyring(None)
+    keyring.wrapping_algorithm = name  # type: ignore[attr-defined]
+    with pytest.raises(ConfigurationError, match="unknown wrapping algorithm"):
+        sealer_with(keyring=keyring)
 
 
 @pytest.mark.parametrize("name", [name for name, algorithm in WRAP_ALGORITHMS.items() if algorithm.v1])

@@ -60,9 +60,11 @@ class BackgroundThread:
     who submits them.
     """
 
+    # Also of one whose construction failed, which is dropped all the same.
+    _thread: _Thread | None = None
+
     def __init__(self) -> None:
         self._process_id = os.getpid()
-        self._thread: _Thread | None = None
         with contextlib.suppress(RuntimeError):
             thread = _Thread()
             thread.start()

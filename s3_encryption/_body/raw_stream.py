@@ -35,6 +35,15 @@ class RawStream(io.RawIOBase):
         buffer[: len(data)] = data
         return len(data)
 
+    def close(self) -> None:
+        # Python also closes what has no state, because its construction failed.
+        if not self.closed and hasattr(self, "_position"):
+            self._drop()
+        super().close()
+
+    def _drop(self) -> None:
+        """Drop what it holds: it is being closed."""
+
     def _check_usable(self) -> None:
         """Check that it is open, and that no read has failed.
 

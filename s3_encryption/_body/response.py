@@ -95,11 +95,9 @@ class DecryptingStream(RawStream):
         self._position += len(data)
         return data
 
-    def close(self) -> None:
-        if not self.closed:
-            self._release()
-            self._body.close()
-        super().close()
+    def _drop(self) -> None:
+        self._release()
+        self._body.close()
 
     @property
     def _fp(self) -> Any:

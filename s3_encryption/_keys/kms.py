@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .._crypto.content import data_key_bytes
-from ..exceptions import ConfigurationError, ConfigurationTypeError, DecryptionError
+from ..exceptions import ConfigurationError, ConfigurationTypeError, DecryptionError, KeyringAnswerError
 from .keyring import KMS_KEY_ID_CONTEXT_KEY, RESERVED_CONTEXT_KEY, DataKey, WrappedDataKey, check_fits
 from .wrap_algorithms import WRAP_ALGORITHMS, checked_name, names_for
 
@@ -62,6 +62,11 @@ class KmsKeyring:
             EncryptionContext=context,
             **self._grants,
         )
+        problem = _what_is_wrong(answer, "CiphertextBlob", "Plaintext")
+        if problem:
+            # Error trackers record the variables of a frame that raises.
+            del answer
+            raise KeyringAnswerError(f"The answer of the KMS client to GenerateDataKey {problem}.")
         wrapped = WrappedDataKey(answer["CiphertextBlob"], self.wrapping_algorithm, content_algorithm, context)
         return DataKey(answer["Plaintext"], wrapped)
 
@@ -83,13 +88,30 @@ class KmsKeyring:
             EncryptionContext=dict(wrapped.description),
             **self._grants,
         )
+        problem = _what_is_wrong(answer, "Plaintext")
+        if problem:
+            # As above.
+            del answer
+            raise KeyringAnswerError(f"The answer of the KMS client to Decrypt {problem}.")
         # Not every KMS-compatible server enforces KeyId. A full key ARN can be compared with the one that answered; an
         # alias or a bare id can't.
         if ":key/" in self._key_id and answer.get("KeyId", self._key_id) != self._key_id:
-            # Error trackers record the variables of a frame that raises.
+            # As above.
             del answer
             raise DecryptionError
-        return bytes(answer["Plaintext"])
+        data_key: bytes = answer["Plaintext"]
+        return data_key
 
     def __repr__(self) -> str:
         return f"KmsKeyring({self._key_id!r}, wrapping_algorithm={self.wrapping_algorithm!r})"
+
+
+def _what_is_wrong(answer: object, *names: str) -> str:
+    """Return what is wrong with an answer that must have bytes by these names; an empty text if nothing is."""
+    if not isinstance(answer, Mapping):
+        return f"must be a dict, not {type(answer).__name__}"
+    for name in names:
+        value = answer.get(name)
+        if not isinstance(value, bytes):
+            return f"lacks {name}" if value is None else f"must have bytes as {name}, not {type(value).__name__}"
+    return ""

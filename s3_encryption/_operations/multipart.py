@@ -57,8 +57,9 @@ def create_multipart_upload(call: Call) -> Any:
         raise UnsupportedOperationError("Legacy CBC content can't be written in parts. Use put_object.")
     placed = placement.with_envelope(sealed.envelope)
     params = {**call.params, "Metadata": placed.metadata}
-    response = call.send("CreateMultipartUpload", dict(params))
-    upload = Upload(sealed.content_key, params, response, finish=placed.put_instruction_file)
+    # Before anything is sent: S3 shall keep no upload that nobody can go on with.
+    upload = Upload(sealed.content_key, params, finish=placed.put_instruction_file)
+    response = upload.created = call.send("CreateMultipartUpload", dict(params))
     OPEN_UPLOADS.add(_place(call, response["UploadId"]), upload, call.encryption.sealer.keyring)
     return response
 

@@ -62,19 +62,17 @@ class Upload:
     Args:
         key: The key of the object's content.
         params: Those that the upload was created with.
-        answer: What S3 said when it was created.
         finish: Stores what belongs beside the object, by a function that sends requests.
     """
 
-    def __init__(
-        self, key: ContentKey, params: dict[str, Any], created: Mapping[str, Any], finish: Callable[[Any], object]
-    ) -> None:
+    def __init__(self, key: ContentKey, params: dict[str, Any], finish: Callable[[Any], object]) -> None:
         self.parts: dict[int, Part] = {}
         self._parked: dict[int, Part] = {}
         self.space = ParkingSpace()
         self.ghash = Ghash(key)
         self.params = params
-        self.created = created
+        # What S3 said when it was created.
+        self.created: Mapping[str, Any] = {}
         self.finish = finish
         self.state = UploadState.OPEN
         # Held by whoever completes it.
@@ -376,8 +374,9 @@ class Upload:
             raise UnsupportedOperationError(f"The multipart upload was {self.state.name.lower()}.")
 
     def __del__(self) -> None:
-        # An upload that is forgotten before it has ended.
-        self.close()
+        # An upload that is forgotten before it has ended; one whose construction failed has nothing.
+        if hasattr(self, "space"):
+            self.close()
 
     def close(self) -> None:
         """Drop what is parked, and all that is known of parts."""

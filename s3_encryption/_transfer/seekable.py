@@ -62,10 +62,8 @@ class SeekableObject(RawStream):
         self._position += len(data)
         return data
 
-    def close(self) -> None:
-        if not self.closed:
-            self._close()
-        super().close()
+    def _drop(self) -> None:
+        self._close()
 
 
 def open_object(call: Call) -> io.BufferedReader:

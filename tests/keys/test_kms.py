@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.encoder import GCM
 from support.fake_kms import KMS_KEY_ARN, OTHER_KMS_KEY_ARN, FakeKms, FakeKmsError
+from support.secret_search import showing
 
 from s3_encryption._keys.keyring import WrappedDataKey
 from s3_encryption._keys.kms import KmsKeyring
@@ -16,6 +18,7 @@ from s3_encryption.exceptions import (
     ConfigurationError,
     ConfigurationTypeError,
     DecryptionError,
+    KeyringAnswerError,
 )
 
 KMS_WRAPS = [name for name, algorithm in WRAP_ALGORITHMS.items() if algorithm.key_type == "kms"]
@@ -112,6 +115,58 @@ def test_kms_errors_pass_through_a_keyring(name: str, operation: str) -> None:
     with pytest.raises(FakeKmsError) as caught:
         calls[operation]()
     assert caught.value is failure
+
+
+SECRET = bytes(range(100, 132))
+
+
+class AnsweringKms:
+    """A stand-in for a KMS client that answers whatever it is told to."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    def generate_data_key(self, **request: Any) -> Any:
+        """Answer GenerateDataKey."""
+        return self._answer
+
+    def decrypt(self, **request: Any) -> Any:
+        """Answer Decrypt."""
+        return self._answer
+
+
+WRONG_ANSWERS: list[tuple[Any, str]] = [
+    (None, "must be a dict, not NoneType"),
+    (SECRET, "must be a dict, not bytes"),
+    ([], "must be a dict, not list"),
+    ({"CiphertextBlob": b"blob"}, "lacks Plaintext"),
+    ({"CiphertextBlob": b"blob", "Plaintext": None}, "lacks Plaintext"),
+    ({"CiphertextBlob": b"blob", "Plaintext": SECRET.hex()}, "bytes as Plaintext, not str"),
+    ({"CiphertextBlob": b"blob", "Plaintext": 32}, "bytes as Plaintext, not int"),
+    ({"Plaintext": SECRET}, "lacks CiphertextBlob"),
+    ({"CiphertextBlob": "blob", "Plaintext": SECRET}, "bytes as CiphertextBlob, not str"),
+]
+
+
+@pytest.mark.parametrize(
+    ("operation", "answer", "field"),
+    [
+        (operation, answer, field)
+        for operation in ("generate", "decrypt")
+        for answer, field in WRONG_ANSWERS
+        # Decrypt answers none.
+        if operation == "generate" or "CiphertextBlob" not in field
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_answer_of_a_kms_client_is_refused_by_the_name_of_its_field(operation: str, answer: Any, field: str) -> None:
+    """A stand-in for KMS may answer anything: 32, which bytes() would make a key of zeros; no part of it is shown."""
+    keyring = KmsKeyring(AnsweringKms(answer), KMS_KEY_ARN)
+    wrapped = WrappedDataKey(b"blob", "kms+context", GCM, {"aws:x-amz-cek-alg": GCM})
+    with pytest.raises(KeyringAnswerError, match=field) as caught:
+        keyring.generate_data_key(GCM, {}) if operation == "generate" else keyring.decrypt_data_key(wrapped)
+    recorded = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
+    assert showing([SECRET], [recorded[recorded.index("/kms.py") :]]) == []
 
 
 @pytest.mark.parametrize("client", [None, "kms", 5, object(), KMS_KEY_ARN])

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import io
 import weakref
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,6 +20,8 @@ from support.worlds import AES_KEY, KEY, StrictWorld, World, error_of
 from s3_encryption import (
     AesKeyring,
     BodyChangedError,
+    DataKey,
+    KeyringAnswerError,
     LegacyWriteWarning,
     MetadataTooLargeError,
     S3EncryptionSession,
@@ -432,3 +435,30 @@ def test_abort_that_s3_refused_can_be_called_again(s3: StrictWorld) -> None:
         upload.send(2, b"more")
     upload.abort()
     assert (s3.stored_keys(), s3.server.uploads) == ([], {})
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_upload_that_can_not_be_made_is_not_begun(s3: StrictWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever fails before the first part: S3 keeps no upload without a key, and dropping ours is quiet."""
+
+    def fail(key: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(upload_module, "Ghash", fail)
+    with pytest.raises(MemoryError):
+        s3.client().create_multipart_upload(**s3.object_at())
+    gc.collect()
+    assert s3.requests == []
+
+
+def test_upload_with_a_data_key_of_a_wrong_kind_is_not_begun(s3: StrictWorld) -> None:
+    """A keyring of a user's own that answers text for a key is told so before anything goes out."""
+
+    class TextKeyring(AesKeyring):
+        def generate_data_key(self, content_algorithm: str, encryption_context: Mapping[str, str]) -> DataKey:
+            made = super().generate_data_key(content_algorithm, encryption_context)
+            return DataKey("k" * 32, made.wrapped)  # type: ignore[arg-type]
+
+    with pytest.raises(KeyringAnswerError, match=f"TextKeyring .*plaintext must be bytes, not str.*{KEY}"):
+        s3.client(keyring=TextKeyring(AES_KEY)).create_multipart_upload(**s3.object_at())
+    assert s3.requests == []

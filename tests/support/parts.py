@@ -22,7 +22,7 @@ PATHS: dict[PartState, list[PartEvent]] = {
 
 def new_upload() -> Upload:
     """Return an upload of which no part has come."""
-    return Upload(KEY, {}, {}, finish=lambda send: None)
+    return Upload(KEY, {}, finish=lambda send: None)
 
 
 def happen(part: Part, event: PartEvent, upload: Upload) -> None:
