@@ -11,6 +11,8 @@ from .._envelope import formats, instruction_file
 from .._envelope.formats import Envelope, print_json
 from ..exceptions import (
     ConfigurationError,
+    InvalidEnvelopeError,
+    KeyringAnswerError,
     MetadataTooLargeError,
     UnsupportedOperationError,
     quoted,
@@ -82,13 +84,21 @@ class Placement:
         return cls(metadata, file)
 
     def with_envelope(self, envelope: Envelope) -> PlacedEnvelope:
-        """Return an envelope in its place."""
+        """Return an envelope in its place, from where it was read as a reader will.
+
+        Raises:
+            MetadataTooLargeError: There is no room for it.
+            ConfigurationError: It is longer than those that are read.
+            KeyringAnswerError: What would be read is not what is written.
+        """
         if self.file is None:
             placed = PlacedEnvelope({**self.user_metadata, **formats.emit(envelope)})
         else:
             with_object, content = instruction_file.split(envelope)
             placed = PlacedEnvelope({**self.user_metadata, **with_object}, self.file, content)
         _check_size(placed.metadata)
+        if placed.read() != envelope:
+            raise KeyringAnswerError("Nobody could read what the keyring wrapped: it would be read as something else.")
         return placed
 
 
@@ -99,6 +109,19 @@ class PlacedEnvelope:
     metadata: dict[str, str]
     file: Params | None = None
     file_content: bytes = b""
+
+    def read(self) -> Envelope:
+        """Return the envelope as it is read from there.
+
+        Raises:
+            KeyringAnswerError: It is refused, because of what a keyring put into it.
+        """
+        try:
+            if self.file is None:
+                return formats.parse(self.metadata)
+            return instruction_file.merge(self.metadata, self.file_content)
+        except InvalidEnvelopeError as error:
+            raise KeyringAnswerError(f"Nobody could read what the keyring wrapped. {error}") from error
 
     def put_instruction_file(self, send: Send) -> None:
         """Store the instruction file of the object, where it has one.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import datetime
 import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -21,12 +23,15 @@ from s3_encryption import (
     CommitmentPolicy,
     ConfigurationError,
     ConfigurationTypeError,
+    DataKey,
     DecryptionError,
     InvalidEnvelopeError,
+    KeyringAnswerError,
     KmsKeyring,
     LegacyWriteWarning,
     NotEncryptedError,
     S3EncryptionClientError,
+    WrappedDataKey,
 )
 
 FILE = f"{KEY}.instruction"
@@ -225,6 +230,92 @@ def test_object_with_metadata_envelope_replaces_one_with_a_file(s3: StrictWorld)
     s3.forget()
     assert read(s3) == b"second"
     assert paths(s3.requests) == [("GET", KEY)]
+
+
+# --- what could not be read again is not written ----------------------------------------------------------------------
+
+
+class DescribingKeyring:
+    """A keyring of a user's own: wraps as an AES keyring does, and changes what is stored of the wrapped key."""
+
+    def __init__(self, **changes: Any) -> None:
+        self._keyring = AesKeyring(AES_KEY)
+        self._changes = changes
+
+    def generate_data_key(self, content_algorithm: str, encryption_context: Mapping[str, str]) -> DataKey:
+        made = self._keyring.generate_data_key(content_algorithm, encryption_context)
+        return DataKey(made.plaintext, dataclasses.replace(made.wrapped, **self._changes))
+
+    def decrypt_data_key(self, wrapped: WrappedDataKey) -> bytes:
+        return self._keyring.decrypt_data_key(wrapped)
+
+
+LOCATIONS = ("metadata", "instruction_file")
+WRITES: dict[str, Callable[[Any, StrictWorld], object]] = {
+    "put": lambda client, s3: client.put_object(**s3.object_at(), Body=b"secret"),
+    "upload": lambda client, s3: client.create_multipart_upload(**s3.object_at()),
+}
+writes = pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+locations = pytest.mark.parametrize("location", LOCATIONS)
+formats = pytest.mark.parametrize("format", POLICIES)
+
+
+@formats
+@locations
+@writes
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"description": {"key": 5}},
+        {"description": {"key": None}},
+        {"description": {5: "key"}},
+        {"description": {"key": "\ud800"}},
+        {"description": {"\udfff": "key"}},
+        {"wrapping_algorithm": "AES/ECB"},
+    ],
+    ids=["number", "nothing", "name that is a number", "half a character", "name of half a character", "wrong wrap"],
+)
+def test_envelope_that_nobody_could_read_is_not_sent(
+    s3: StrictWorld, format: str, location: str, write: Callable[..., object], changes: dict[str, Any]
+) -> None:
+    """The error is about the keyring and names the object; no request goes out."""
+    client = s3.client(
+        commitment_policy=POLICIES[format], envelope_location=location, keyring=DescribingKeyring(**changes)
+    )
+    with pytest.raises((KeyringAnswerError, ConfigurationError), match=KEY):
+        write(client, s3)
+    assert s3.requests == []
+
+
+@formats
+@locations
+@pytest.mark.parametrize("text", ["plain", "", "a\x00b", "line\nline", "\x7f", "ü", "\u2028", "=?utf-8?q?x?=", '"\\'])
+def test_what_is_written_can_be_read(s3: StrictWorld, format: str, location: str, text: str) -> None:
+    """Whatever a keyring describes its key by, the object is stored and can be read, or nothing is sent."""
+    keyring = DescribingKeyring(description={"key": text, text or "name": "x"})
+    client = s3.client(commitment_policy=POLICIES[format], envelope_location=location, keyring=keyring)
+    try:
+        client.put_object(**s3.object_at(), Body=b"secret")
+    except KeyringAnswerError:
+        assert s3.requests == []
+    else:
+        assert read(s3, client=client) == b"secret"
+
+
+@locations
+def test_what_a_reader_would_find_is_compared_with_what_was_meant(s3: StrictWorld, location: str) -> None:
+    """A text of a kind of its own, which is printed as another text, would give KMS another context than it wrapped."""
+
+    class Fickle(str):
+        def __eq__(self, other: object) -> bool:
+            return False
+
+        __hash__ = str.__hash__
+
+    client = s3.client(envelope_location=location, keyring=DescribingKeyring(description={"key": Fickle("x")}))
+    with pytest.raises(KeyringAnswerError, match="something else"):
+        client.put_object(**s3.object_at(), Body=b"secret")
+    assert s3.requests == []
 
 
 # --- suffixes ---------------------------------------------------------------------------------------------------------
