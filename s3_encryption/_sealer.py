@@ -162,21 +162,34 @@ class ObjectSealer:
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
-    def open(self, envelope: Envelope, encryption_context: Mapping[str, str] | None = None) -> ContentKey:
+    def open(
+        self,
+        envelope: Envelope,
+        encryption_context: Mapping[str, str] | None = None,
+        ciphertext_length: int | None = None,
+    ) -> ContentKey:
         """Return the content key of a stored object. Asks the keyring once, after every local check has passed.
+
+        Args:
+            envelope: The object's.
+            encryption_context: What the caller says that it was written with.
+            ciphertext_length: The announced length of its body in bytes; None where none is.
 
         Raises:
             PolicyError: The commitment policy or a legacy switch refuses the object.
             KeyringMismatchError: The keyring can't unwrap such data keys.
             InvalidEnvelopeError: The data key is bound to another content algorithm than the stated one.
             EncryptionContextMismatchError: The caller's encryption context is not the object's.
-            DecryptionError: The data key can't be unwrapped or is not the one committed to.
+            DecryptionError: No body of the object's suite has that length; the data key can't be unwrapped, or is not
+                the one committed to.
             KeyringAnswerError: What the keyring returned is no key.
         """
         self._check_policy(envelope)
         self._check_keyring_fits(envelope.wrapped)
         _check_binding(envelope.wrapped)
         _check_context(envelope.wrapped, encryption_context)
+        if ciphertext_length is not None:
+            envelope.suite.plaintext_length(ciphertext_length)
         opened = self._content_key(envelope, self.keyring.decrypt_data_key(envelope.wrapped))
         if not isinstance(opened, ContentKey):
             # Raised here, where no variable is a key: error trackers record the variables of each frame.

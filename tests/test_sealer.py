@@ -581,6 +581,20 @@ def test_context_for_a_raw_key_is_refused(kind: Kind) -> None:
         sealer.seal({"p": "alpha"})
 
 
+@pytest.mark.parametrize("kind", [V2_AES, V2_AES_CBC, V3_AES], ids=str)
+def test_keyring_is_not_asked_about_an_object_of_an_impossible_length(kind: Kind) -> None:
+    """It is refused after what the policy refuses, and before the key is asked for."""
+    encoder = Encoder()
+    keyring = CountingKeyring(encoder.keyring(kind))
+    envelope = parse(encoder.write(kind, PLAINTEXT).metadata)
+    if kind.switches:
+        with pytest.raises(PolicyError):
+            sealer_with(keyring=keyring).open(envelope, ciphertext_length=7)
+    with pytest.raises(DecryptionError):
+        sealer_with(keyring=keyring, **kind.switches).open(envelope, ciphertext_length=7)
+    assert keyring.calls == 0
+
+
 # --- what keyrings must not return ------------------------------------------------------------------------------------
 
 

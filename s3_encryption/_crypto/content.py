@@ -131,13 +131,16 @@ class Suite:
         """Return the plaintext length in bytes for a stored length; None where the padding hides it.
 
         Raises:
-            DecryptionError: No ciphertext of the suite can be that short.
+            DecryptionError: No ciphertext of the suite has that length.
         """
         if self.mode.pads:
+            if ciphertext_length <= 0 or ciphertext_length % AES_BLOCK_BYTES:
+                raise DecryptionError
             return None
-        if ciphertext_length < self.tag_bytes:
+        plaintext_length = ciphertext_length - self.tag_bytes
+        if plaintext_length < 0 or (self.mode is GCM and plaintext_length > GCM_MAX_PLAINTEXT_BYTES):
             raise DecryptionError
-        return ciphertext_length - self.tag_bytes
+        return plaintext_length
 
 
 # The IV of the committing suite is constant because the encryption key is derived afresh for each message id, hence

@@ -47,7 +47,8 @@ class StoredObject:
         except NotEncryptedError:
             if not call.encryption.settings.allow_plaintext_reads:
                 raise
-        part = parse_content_range(response.get("ContentRange"))
+        # What is a whole object has no range, whatever is said.
+        part = None if status_of(response) == 200 else parse_content_range(response.get("ContentRange"))
         length = part[2] if part is not None else response.get("ContentLength")
         return cls(call, envelope, length, response.get("ETag"))
 
@@ -56,7 +57,7 @@ class StoredObject:
         """The length in bytes of the plaintext; None where it is not known before all is decrypted (CBC).
 
         Raises:
-            DecryptionError: No ciphertext of the object's suite can be that short.
+            DecryptionError: No ciphertext of the object's suite has that length.
         """
         if self.envelope is None or self.ciphertext_length is None:
             return self.ciphertext_length
@@ -74,7 +75,8 @@ class StoredObject:
             S3EncryptionClientError: As ``ObjectSealer.open``.
         """
         assert self.envelope is not None  # a plaintext object has no key, and nobody asks for it
-        return self.call.encryption.sealer.open(self.envelope, self.call.encryption_context)
+        sealer = self.call.encryption.sealer
+        return sealer.open(self.envelope, self.call.encryption_context, self.ciphertext_length)
 
     def get(self, span: ByteRange | None = None) -> dict[str, Any]:
         """Return the answer to a request for a range, or all, of the very same object, as it is stored.
@@ -87,6 +89,13 @@ class StoredObject:
             response["Body"].close()
             raise DecryptionError
         return response
+
+
+def status_of(response: Mapping[str, Any]) -> int:
+    """Return the HTTP status of an answer that is no error: 200, or 206 for a part of an object."""
+    # A stubbed answer may have none.
+    without = 206 if "ContentRange" in response else 200
+    return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", without))
 
 
 def pinned(params: Params, etag: str | None) -> Params:

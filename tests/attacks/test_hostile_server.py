@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -17,8 +19,9 @@ from botocore.exceptions import (
 from support.encoder import V2_AES_CBC, V3_AES, Kind
 from support.scripted_server import CLOSE, Headers, Script, ScriptedServer, Wire, http, in_pieces, keeping_open, saying
 from support.ways_to_read import MODES, RELEASES, VERIFIED_MODES, Sink
+from support.worlds import KEY
 
-from s3_encryption.exceptions import InvalidEnvelopeError, S3EncryptionClientError
+from s3_encryption.exceptions import DecryptionError, InvalidEnvelopeError, S3EncryptionClientError
 
 from .hostile import HOSTILE_KINDS, IMPATIENT, OBJECT, answer_with, clients_of, genuine, headers_of, ranges_of
 from .witness import MARKER
@@ -207,6 +210,48 @@ def test_wi_11_headers_that_just_fit_change_nothing(kind: Kind) -> None:
     script = saying(http([*headers_of(stored), *many_headers(80, 60_000)], stored.body))
     with clients_of(kind, script) as (client, *_):
         assert read(client) == MARKER
+
+
+IMPOSSIBLE_LENGTHS = [
+    *((V3_AES, length) for length in (0, 15, 2**36 - 15, 10**15)),
+    *((V2_AES_CBC, length) for length in (0, 15, 17, 10**15 + 1)),
+]
+impossible_lengths = pytest.mark.parametrize(("kind", "length"), IMPOSSIBLE_LENGTHS, ids=str)
+
+
+@modes
+@impossible_lengths
+def test_wi_05_impossible_length_is_refused_before_the_body_is_read(kind: Kind, length: int, mode: str) -> None:
+    """No object of the format has such a length: get_object itself fails, while nothing of the body has come."""
+    script = saying(answer_with(genuine(kind), b"", length=length))
+    with clients_of(kind, script, **MODES[mode]) as (client, *_), pytest.raises(DecryptionError, match=KEY):
+        client.get_object(**OBJECT)
+
+
+@impossible_lengths
+def test_wi_05_impossible_length_in_a_content_range_is_refused_before_the_body_is_read(kind: Kind, length: int) -> None:
+    """It is the length of the whole that counts, however short the part is."""
+    stored = genuine(kind)
+    total = max(length, 1)
+    more = [("Content-Range", f"bytes 0-0/{total}")]
+    script = saying(http(headers_of(stored, 1, more=more), b"", "206 Partial Content"))
+    options = {"enable_unauthenticated_ranges": True}
+    with clients_of(kind, script, **options) as (client, *_), pytest.raises(DecryptionError, match=KEY):
+        client.get_object(**OBJECT, Range="bytes=0-0")
+
+
+@impossible_lengths
+def test_wi_05_impossible_length_stops_downloads_and_files(kind: Kind, length: int, tmp_path: Path) -> None:
+    """Where the length is asked for first, no request for the body follows."""
+    head = http(headers_of(genuine(kind), length), b"")
+    with clients_of(kind, saying(head), saying(head)) as (client, _, server):
+        with pytest.raises(DecryptionError, match=KEY):
+            client.open(**OBJECT)
+        if kind is V3_AES and length:
+            with pytest.raises(DecryptionError, match=KEY):
+                client.download_file(**OBJECT, Filename=tmp_path / "f", Config=TransferConfig(multipart_threshold=1))
+        assert {request.first_line.partition(" ")[0] for request in server.requests} == {"HEAD"}
+    assert list(tmp_path.glob("f*")) == []
 
 
 FORGERIES: dict[str, Headers] = {

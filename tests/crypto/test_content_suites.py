@@ -47,10 +47,17 @@ def test_body_has_the_length_of_its_format(suite: Suite, lengths: dict[int, int]
         assert suite.plaintext_length(body_length) == (None if suite.mode is CBC else plaintext_length)
 
 
-@pytest.mark.parametrize("length", [0, 1, 15])
-@pytest.mark.parametrize("suite", [AES_GCM, AES_GCM_COMMITTING], ids=lambda suite: suite.name)
-def test_body_shorter_than_a_tag_is_refused(suite: Suite, length: int) -> None:
-    """CT-05: no plaintext has a negative length."""
+@pytest.mark.parametrize(
+    ("suite", "length"),
+    [
+        *((suite, length) for suite in (AES_GCM, AES_GCM_COMMITTING) for length in (-1, 0, 1, 15, 2**36 - 15, 2**63)),
+        *((suite, length) for suite in (AES_CBC, AES_CBC_PKCS7) for length in (-16, 0, 1, 15, 17, 31, 2**63 - 1)),
+        (AES_CTR, -1),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_body_of_a_length_that_no_object_has_is_refused(suite: Suite, length: int) -> None:
+    """CT-05: one shorter than its tag, longer than GCM encrypts, or not of whole blocks."""
     with pytest.raises(DecryptionError):
         suite.plaintext_length(length)
 
