@@ -14,6 +14,7 @@ from .._envelope import formats
 from ..exceptions import UnsupportedOperationError
 from .call import Call, Params, Send, error_code
 from .placement import INSTRUCTION_FILE_PARAMETERS, check_key, suffix_of
+from .stored_object import check_metadata_complete
 
 _NO_SUCH_OBJECT = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NoSuchVersion"})
 
@@ -89,7 +90,12 @@ class CopySource:
 
     @classmethod
     def of(cls, call: Call) -> CopySource | None:
-        """Return what a copy must know of its source; None if there is none, so that S3 may say so in its own words."""
+        """Return what a copy must know of its source; None if there is none, so that S3 may say so in its own words.
+
+        Raises:
+            InvalidEnvelopeError: The copy's metadata are given anew, and the envelope may be among those that S3 does
+                not tell.
+        """
         params = call.params
         address = _address(params)
         if address is None:
@@ -103,7 +109,10 @@ class CopySource:
                 return None
             raise
         metadata = head.get("Metadata", {})
-        return cls(address, head["ETag"], metadata, formats.envelope_fields(metadata))
+        fields = formats.envelope_fields(metadata)
+        if not fields and params.get("MetadataDirective") == "REPLACE":
+            check_metadata_complete(head)
+        return cls(address, head["ETag"], metadata, fields)
 
     def with_envelope(self, params: Params) -> Params:
         """Return a copy's parameters such that the copy has its source's envelope."""

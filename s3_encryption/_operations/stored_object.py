@@ -39,12 +39,13 @@ class StoredObject:
 
         Raises:
             NotEncryptedError: It has no envelope, and plaintext may not be read.
-            InvalidEnvelopeError: It has one that can't be used.
+            InvalidEnvelopeError: It has one that can't be used, or may have one that S3 does not tell.
         """
         envelope = None
         try:
             envelope = _find_envelope(call, response.get("Metadata", {}))
         except NotEncryptedError:
+            check_metadata_complete(response)
             if not call.encryption.settings.allow_plaintext_reads:
                 raise
         # What is a whole object has no range, whatever is said.
@@ -96,6 +97,22 @@ def status_of(response: Mapping[str, Any]) -> int:
     # A stubbed answer may have none.
     without = 206 if "ContentRange" in response else 200
     return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", without))
+
+
+def check_metadata_complete(response: Mapping[str, Any]) -> None:
+    """Check that an answer tells all metadata of its object: S3 leaves out what can't be a header, and says so.
+
+    Raises:
+        InvalidEnvelopeError: Some are missing, and the envelope may be among them.
+    """
+    headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    # The second is for answers that botocore has not parsed, or somebody has changed.
+    said = (response.get("MissingMeta"), headers.get("x-amz-missing-meta"))
+    if any(count is not None and str(count) != "0" for count in said):
+        raise InvalidEnvelopeError(
+            "S3 says that some of the object's metadata are missing from its answer (x-amz-missing-meta), and there is "
+            "no envelope among the others: whether the object is encrypted can't be told. Store its metadata anew."
+        )
 
 
 def pinned(params: Params, etag: str | None) -> Params:

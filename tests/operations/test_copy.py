@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -22,7 +23,13 @@ from support.strict_s3 import StoredObject
 from support.uploads import MIB, policies
 from support.worlds import AES_KEY, KEY, StrictWorld, World, error_of
 
-from s3_encryption import CommitmentPolicy, NotEncryptedError, S3EncryptionSession, UnsupportedOperationError
+from s3_encryption import (
+    CommitmentPolicy,
+    InvalidEnvelopeError,
+    NotEncryptedError,
+    S3EncryptionSession,
+    UnsupportedOperationError,
+)
 
 DATA = random.Random("copies").randbytes(9 * MIB + 7)
 SMALL = DATA[:1000]
@@ -446,3 +453,18 @@ def test_s3transfer_itself_copies_at_once_or_not_at_all(moto: World) -> None:
         stored(moto, SMALL)
         manager.copy(source_at(moto), moto.bucket, COPY).result()
     assert stored_plaintext(moto, COPY) == SMALL
+
+
+def test_copy_with_new_metadata_does_not_lose_an_envelope_that_s3_does_not_tell(s3: StrictWorld) -> None:
+    """Where S3 says that the source has more metadata than it tells, they are copied as they are or not at all."""
+    client = stored(s3)
+    (path, source), *_ = s3.server.objects.items()
+    s3.server.objects[path] = replace(source, headers={"x-amz-missing-meta": "5"})
+    target = s3.object_at(COPY)
+    with pytest.raises(InvalidEnvelopeError, match="missing"):
+        client.copy_object(**target, CopySource=source_at(s3), **REPLACE)
+    with pytest.raises(InvalidEnvelopeError, match="missing"):
+        client.copy(source_at(s3), s3.bucket, COPY, ExtraArgs=REPLACE)
+    assert s3.stored_keys() == [KEY]
+    client.copy_object(**target, CopySource=source_at(s3))
+    assert s3.stored_keys() == [COPY, KEY]

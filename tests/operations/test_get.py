@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
+from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import FlexibleChecksumError, ParamValidationError
 from support.encoders import AUTHENTICATED, ENCODERS
 from support.fake_kms import KMS_KEY_ARN, FakeKms
@@ -205,6 +207,70 @@ def test_al_17_object_with_a_stray_envelope_field_is_never_plaintext(s3: StrictW
     with pytest.raises(InvalidEnvelopeError) as caught:
         s3.client(allow_plaintext_reads=True).get_object(**s3.object_at())
     assert type(caught.value) is InvalidEnvelopeError
+
+
+PLAINTEXT_READS: dict[str, Callable[[Any, StrictWorld], object]] = {
+    "get": lambda client, s3: client.get_object(**s3.object_at()),
+    "range": lambda client, s3: client.get_object(**s3.object_at(), Range="bytes=0-4"),
+    "download": lambda client, s3: client.download_fileobj(**s3.object_at(), Fileobj=io.BytesIO()),
+    "download in ranges": lambda client, s3: client.download_fileobj(
+        **s3.object_at(), Fileobj=io.BytesIO(), Config=TransferConfig(multipart_threshold=1)
+    ),
+    "open": lambda client, s3: client.open(**s3.object_at()),
+}
+EVERY_SWITCH = {
+    "allow_plaintext_reads": True,
+    "enable_unauthenticated_ranges": True,
+    "enable_delayed_authentication": True,
+    "ignore_instruction_files": True,
+    **ENCODERS["V1"].options,
+}
+
+
+@pytest.mark.parametrize("switches", [{}, EVERY_SWITCH], ids=["no switch", "every switch"])
+@pytest.mark.parametrize("way", PLAINTEXT_READS.values(), ids=PLAINTEXT_READS)
+def test_object_whose_metadata_are_missing_is_never_plaintext(
+    s3: StrictWorld, way: Callable[..., object], switches: dict[str, Any]
+) -> None:
+    """Where S3 says that it does not tell all metadata, the envelope may be among what it does not tell."""
+    s3.store(b"ciphertext", {"owner": "somebody"})
+    with_missing_metadata(s3)
+    with pytest.raises(InvalidEnvelopeError, match=f"x-amz-missing-meta.*{KEY}"):
+        way(s3.client(**switches), s3)
+
+
+@pytest.mark.parametrize("said_in", ["header", "answer"])
+def test_missing_metadata_count_wherever_it_is_said(s3: StrictWorld, said_in: str) -> None:
+    """The header alone, and botocore's field alone, as in a stubbed answer, are believed alike."""
+
+    def forget_other(parsed: dict[str, Any], **event: Any) -> None:
+        if said_in == "header":
+            parsed.pop("MissingMeta", None)
+        else:
+            parsed["ResponseMetadata"]["HTTPHeaders"].pop("x-amz-missing-meta", None)
+
+    s3.store(b"ciphertext", {})
+    with_missing_metadata(s3)
+    client = s3.new_client(allow_plaintext_reads=True)
+    client.meta.events.register("after-call.s3.GetObject", forget_other)
+    with pytest.raises(InvalidEnvelopeError, match="missing"):
+        client.get_object(**s3.object_at())
+
+
+def test_object_that_has_its_envelope_may_miss_other_metadata(s3: StrictWorld) -> None:
+    """What S3 does not tell is then the user's own, and plaintext is returned where none is said to be missing."""
+    store(s3, "V2")
+    with_missing_metadata(s3)
+    assert s3.client().get_object(**s3.object_at())["Body"].read() == PLAINTEXT
+    s3.store(b"not encrypted", {})
+    with_missing_metadata(s3, "0")
+    assert s3.client(allow_plaintext_reads=True).get_object(**s3.object_at())["Body"].read() == b"not encrypted"
+
+
+def with_missing_metadata(s3: StrictWorld, count: str = "2") -> None:
+    """Let the server say that it does not tell all metadata of the object."""
+    (path, stored), *_ = s3.server.objects.items()
+    s3.server.objects[path] = replace(stored, headers={**stored.headers, "x-amz-missing-meta": count})
 
 
 @pytest.mark.parametrize("switches", [(), *((switch,) for switch in ENCODERS["V1"].switches)], ids="+".join)
