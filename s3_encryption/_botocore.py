@@ -18,6 +18,7 @@ import botocore.session
 from botocore.client import BaseClient
 from botocore.exceptions import HTTPClientError, ParamValidationError
 
+from ._checks import checked_read
 from .exceptions import S3EncryptionClientError, UnsupportedOperationError
 
 _TOO_NEW = (
@@ -343,9 +344,10 @@ MANAGED_COPIES_KEEP_METADATA = hasattr(_found("s3transfer.copies", "CopySubmissi
 
 
 class FullReader:
-    """A file-like object whose ``read(size)`` is short only at the end.
+    """A file-like object whose ``read(size)`` is short only at the end, and never anything but bytes.
 
-    s3transfer takes one read for one part, and what a socket or pipe did not deliver at once would be lost.
+    s3transfer takes one read for one part, and what a socket or pipe did not deliver at once would be lost; and it
+    takes None, of a non-blocking source, for the end.
     """
 
     def __init__(self, source: Any) -> None:
@@ -354,20 +356,23 @@ class FullReader:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
 
-    def read(self, size: int | None = -1) -> Any:
-        """Return ``size`` bytes, or all that is left."""
+    def read(self, size: int | None = -1) -> bytes:
+        """Return ``size`` bytes, or all that is left.
+
+        Raises:
+            ConfigurationError: The source gives anything else than bytes, or more than it is asked for.
+        """
         if size is None or size < 0:
-            return self._source.read()
-        piece = self._source.read(size)
-        if not piece or len(piece) >= size:
+            return checked_read(self._source.read())
+        piece = checked_read(self._source.read(size), size)
+        if not piece or len(piece) == size:
             return piece
         parts = [piece]
         size -= len(piece)
-        while size > 0 and (piece := self._source.read(size)):
+        while size > 0 and (piece := checked_read(self._source.read(size), size)):
             parts.append(piece)
             size -= len(piece)
-        # Of whatever type: what is no bytes is refused where it is read as a Body.
-        return type(parts[0])().join(parts)
+        return b"".join(parts)
 
 
 def transfer_manager(client: Any, config: Any) -> Any:

@@ -18,6 +18,27 @@ def check_switch(name: str, value: object) -> None:
         raise ConfigurationTypeError(f"{name} must be True or False, not {quoted(value)}.")
 
 
+def checked_read(piece: object, size: int | None = None) -> bytes:
+    """Return what a Body's ``read`` gave, as bytes.
+
+    Args:
+        piece: What it gave.
+        size: How many bytes it was asked for at most; None for all.
+
+    Raises:
+        ConfigurationTypeError: It is no bytes.
+        ConfigurationError: It is more than was asked for.
+    """
+    if not isinstance(piece, (bytes, bytearray, memoryview)):
+        # None is what a non-blocking source says that has nothing yet: what came so far is not the whole.
+        hint = "a non-blocking source can't be a Body" if piece is None else "open files in binary mode ('rb')"
+        raise ConfigurationTypeError(f"Body.read() must return bytes, not {type(piece).__name__}: {hint}.")
+    data = bytes(piece)
+    if size is not None and len(data) > size:
+        raise ConfigurationError(f"Body.read({size}) returned more than it was asked for: {len(data)} bytes.")
+    return data
+
+
 def check_suffix(suffix: object) -> None:
     """Check that an instruction file suffix makes another key in the same bucket.
 

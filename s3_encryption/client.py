@@ -228,7 +228,8 @@ class S3EncryptionClient(_Client):
         """Upload a file-like object encrypted, as boto3's ``upload_fileobj`` does."""
         client, extra_args = self._for_transfer(ExtraArgs)
         source = FullReader(Fileobj) if callable(getattr(Fileobj, "read", None)) else Fileobj
-        super(S3EncryptionClient, client).upload_fileobj(source, Bucket, Key, extra_args, Callback, Config)
+        with NamingObject(Bucket, Key):
+            super(S3EncryptionClient, client).upload_fileobj(source, Bucket, Key, extra_args, Callback, Config)
 
     def download_file(
         self,

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from .._checks import checked_read
 from .._crypto.contexts import GCM_MAX_PLAINTEXT_BYTES
 from .._crypto.primitives import Buffer
 from ..exceptions import BodyChangedError, BodyMismatchError, ConfigurationError, ConfigurationTypeError
@@ -52,7 +53,7 @@ class PlaintextSource:
         self._ahead = b""
         if self.length == 0:
             # Otherwise nothing would be read of a file that was opened for writing, and nobody told.
-            self.body.read(0)
+            self._read(0)
 
     @property
     def can_be_read_ahead(self) -> bool:
@@ -166,14 +167,7 @@ class PlaintextSource:
         return block
 
     def _read(self, size: int) -> bytes:
-        part = self.body.read(size)
-        if not isinstance(part, (bytes, bytearray, memoryview)):
-            raise ConfigurationTypeError(
-                f"Body.read() must return bytes, not {type(part).__name__}: open files in binary mode ('rb')."
-            )
-        if len(part) > size:
-            raise ConfigurationError("Body.read(size) returned more than size bytes.")
-        return bytes(part)
+        return checked_read(self.body.read(size), size)
 
     def signal(self, name: str) -> None:
         """Pass on what s3transfer says to its bodies, where this is one of them."""
@@ -183,7 +177,8 @@ class PlaintextSource:
 
     def raise_if_cancelled(self) -> None:
         """Raise what a read would, without reading: the bodies of a cancelled s3transfer upload raise its error."""
-        self._ahead += self.body.read(0)
+        # Whatever comes is part of it all the same.
+        self._ahead += checked_read(self.body.read(0))
 
 
 def _position(body: Any) -> int | None:

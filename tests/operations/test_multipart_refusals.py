@@ -28,6 +28,7 @@ from s3_encryption import (
     UnsupportedOperationError,
 )
 from s3_encryption._operations import open_uploads
+from s3_encryption._operations import upload as upload_module
 
 PERMANENTLY = 20
 SMALL = 100

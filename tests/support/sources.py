@@ -118,6 +118,28 @@ class Answers:
         return self._answers.pop(0) if self._answers else b""
 
 
+class WrongLater(io.BytesIO):
+    """A seekable source. From the n-th byte on, ``wrong`` makes of size and right bytes what a read returns."""
+
+    def __init__(self, content: bytes, start: int, wrong: Callable[[int, bytes], Any]) -> None:
+        super().__init__(content)
+        self._start = start
+        self._wrong = wrong
+
+    def read(self, size: int | None = -1) -> Any:
+        left = self._start - self.tell()
+        if size is None or size < 0:
+            return self._wrong(len(self.getvalue()), super().read())
+        return super().read(min(size, left)) if left > 0 else self._wrong(size, super().read(size))
+
+
+class WrongLaterReadOnce:
+    """The same, of a source that can't seek."""
+
+    def __init__(self, content: bytes, start: int, wrong: Callable[[int, bytes], Any]) -> None:
+        self.read = WrongLater(content, start, wrong).read
+
+
 class Signalled(io.BytesIO):
     """A source that notes what it is told of the transfer."""
 

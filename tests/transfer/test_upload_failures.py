@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,13 @@ from s3transfer.subscribers import BaseSubscriber
 from support.fake_kms import KMS_KEY_ARN, FakeKms
 from support.opened import stored_plaintext
 from support.servers import Answer, Fault, Request, refusal
-from support.sources import BrokenSource
+from support.sources import BrokenSource, WrongLater, WrongLaterReadOnce
 from support.strict_s3 import StrictS3
 from support.uploads import DATA as SOME_DATA
 from support.uploads import MIB
 from support.worlds import KEY, StrictWorld, served_by
 
-from s3_encryption import BodyChangedError, KmsKeyring
+from s3_encryption import BodyChangedError, ConfigurationError, ConfigurationTypeError, KmsKeyring
 from s3_encryption._operations import upload as upload_module
 
 DATA = SOME_DATA + SOME_DATA[::-1]
@@ -205,3 +206,54 @@ def test_part_that_waits_for_a_failed_one_does_not_hang(s3: StrictWorld, monkeyp
         s3.client().upload_fileobj(BrokenSource(DATA, OSError("gone"), 2), s3.bucket, KEY, Config=config)
     assert time.monotonic() - started < BOUNDED_SECONDS
     assert (s3.stored_keys(), s3.server.uploads) == ([], {})
+
+
+# --- reads that are no reads ------------------------------------------------------------------------------------------
+
+WRONG: dict[str, Callable[[int, bytes], Any]] = {
+    "nothing yet": lambda size, piece: None,
+    "text": lambda size, piece: piece.decode("latin-1"),
+    "too much": lambda size, piece: bytes(size + 1) if piece else piece,
+}
+WAYS_TO_UPLOAD: dict[str, Callable[[Any, StrictWorld, Any], object]] = {
+    "put_object": lambda client, s3, body: client.put_object(**s3.object_at(), Body=body),
+    "upload_fileobj": lambda client, s3, body: client.upload_fileobj(body, s3.bucket, KEY),
+    "upload_fileobj, speed limited": lambda client, s3, body: client.upload_fileobj(
+        body, s3.bucket, KEY, Config=TransferConfig(max_bandwidth=2**40)
+    ),
+    "upload_part": lambda client, s3, body: client.upload_part(
+        **s3.object_at(),
+        PartNumber=1,
+        Body=body,
+        UploadId=client.create_multipart_upload(**s3.object_at())["UploadId"],
+    ),
+}
+
+
+@pytest.mark.parametrize("start", [0.0, 0.5], ids=["at once", "later"])
+@pytest.mark.parametrize("size", [100, 4 * MIB, 2 * CHUNK + 5], ids=["small", "below the threshold", "in parts"])
+@pytest.mark.parametrize("source", [WrongLater, WrongLaterReadOnce], ids=["seekable", "read once"])
+@pytest.mark.parametrize("way", WAYS_TO_UPLOAD)
+@pytest.mark.parametrize("wrong", WRONG)
+def test_read_that_is_no_read_is_an_error_and_stores_nothing(
+    s3: StrictWorld, wrong: str, way: str, source: Any, size: int, start: float
+) -> None:
+    """UP-02: what a non-blocking source says before more has come is not the end, whatever the way to upload."""
+    body = source(DATA[:size], int(size * start), WRONG[wrong])
+    expected = ConfigurationError if wrong == "too much" else ConfigurationTypeError
+    with pytest.raises(expected, match=rf"Body\.read.*{KEY}"):
+        WAYS_TO_UPLOAD[way](s3.client(), s3, body)
+    assert s3.stored_keys() == []
+    if way != "upload_part":
+        assert s3.server.uploads == {}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_UPLOAD)
+def test_pipe_that_does_not_block_stores_nothing_while_its_writer_is_slow(s3: StrictWorld, way: str) -> None:
+    """The real thing: what came is there, the rest is on its way, and no part of it becomes an object."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    os.write(writing, b"the first half")
+    with open(reading, "rb") as body, open(writing, "wb"), pytest.raises(ConfigurationTypeError, match="non-blocking"):
+        WAYS_TO_UPLOAD[way](s3.client(), s3, body)
+    assert s3.stored_keys() == []
