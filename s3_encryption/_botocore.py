@@ -10,6 +10,7 @@ import importlib
 import inspect
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -293,6 +294,12 @@ def replace_checksum(body: Any, replacement: Callable[[Any], Any]) -> None:
         body._checksum = replacement(body._checksum)
 
 
+# Stands where botocore looks for the socket of a response that has come to its end: nobody waits for it any more.
+_ENDED = SimpleNamespace(
+    fp=SimpleNamespace(raw=SimpleNamespace(_sock=SimpleNamespace(settimeout=lambda seconds: None)))
+)
+
+
 def file_below(body: Any) -> Any:
     """Return the file that a response body is read from, for ``set_socket_timeout``.
 
@@ -301,7 +308,8 @@ def file_below(body: Any) -> Any:
     """
     if not hasattr(body, "_raw_stream"):
         raise UnsupportedOperationError(_TOO_NEW.format("the socket of a response can't be found"))
-    return body._raw_stream._fp
+    file = body._raw_stream._fp
+    return _ENDED if getattr(file, "fp", file) is None else file
 
 
 # --- clients and sessions ---------------------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ class CopySource:
     """The source of a copy: where it is, its ETag, its metadata, and the envelope fields in that."""
 
     address: dict[str, str]
-    etag: str
+    etag: str | None
     metadata: Mapping[str, str]
     fields: Mapping[str, str]
 
@@ -112,14 +112,14 @@ class CopySource:
         fields = formats.envelope_fields(metadata)
         if not fields and params.get("MetadataDirective") == "REPLACE":
             check_metadata_complete(head)
-        return cls(address, head["ETag"], metadata, fields)
+        return cls(address, head.get("ETag"), metadata, fields)
 
     def with_envelope(self, params: Params) -> Params:
         """Return a copy's parameters such that the copy has its source's envelope."""
         if params.get("MetadataDirective") != "REPLACE":
             return params
         own = formats.without_envelope(params.get("Metadata") or {})
-        pinned = {"CopySourceIfMatch": self.etag} if self.fields else {}
+        pinned = {"CopySourceIfMatch": self.etag} if self.fields and self.etag is not None else {}
         return {**pinned, **params, "Metadata": {**own, **self.fields}}
 
     def copy_instruction_file(self, call: Call) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
 
-from .._body.ranges import ByteRange, cbc_ciphertext_span, content_range, parse_content_range, parse_range
-from .._body.response import DecryptingStream, read_bounded, read_up_to
+from .._body.ranges import ByteRange, cbc_ciphertext_span, parse_range
+from .._body.response import DecryptingStream, close_body, read_bounded, read_up_to
 from .._crypto.content import AES_GCM, ContentKey
 from .._crypto.contexts import CipherContext, VerifyFirst, at_once
 from .._crypto.primitives import AES_BLOCK_BYTES, Buffer
@@ -21,26 +20,91 @@ from ..exceptions import (
     S3EncryptionClientError,
     UnsupportedOperationError,
 )
-from .call import Call, Params
-from .stored_object import StoredObject, plausible_cbc_length, status_of, without_checksums
+from .call import Call, Params, error_code
+from .parts import no_such_part, part_refusal, parts_count
+from .stored_object import (
+    StoredObject,
+    in_plaintext_terms,
+    not_satisfiable,
+    pinned,
+    plausible_cbc_length,
+    range_told,
+    status_of,
+    told_range,
+)
 
 
 def get_object(call: Call) -> dict[str, Any]:
     """Return S3's answer with a decrypting Body, and lengths in plaintext terms."""
     if "PartNumber" in call.params:
-        raise UnsupportedOperationError(
-            "PartNumber selects a part of the ciphertext, which can't be decrypted by itself. Use Range."
-        )
+        return _get_part(call)
     requested = parse_range(call.params.get("Range"))
     _check_range_may_be_read(call, requested)
     # 16 bytes more bring the tag along, so that a range that reaches the end can be verified.
     sent = {**call.params, "Range": str(requested.widened(AES_GCM.tag_bytes))} if requested else call.params
-    response = call.send("GetObject", sent)
+    try:
+        response = call.send("GetObject", sent)
+    except ClientError as error:
+        if requested is not None and error_code(error) == "InvalidRange":
+            _tell_plaintext_size(call, requested, error)
+        raise
+    return _answered(call, requested, response)
+
+
+def _answered(call: Call, requested: ByteRange | None, response: dict[str, Any]) -> dict[str, Any]:
     try:
         return _decrypted(_Answer(StoredObject.of(call, response), requested, response))
     except BaseException:
-        response["Body"].close()
+        close_body(response["Body"])
         raise
+
+
+def _tell_plaintext_size(call: Call, requested: ByteRange, error: ClientError) -> None:
+    """Let S3's refusal of a range behind the end of the ciphertext tell the plaintext's size.
+
+    Raises:
+        ClientError: The refusal in plaintext terms.
+        S3EncryptionClientError: The object can't be read.
+    """
+    told = error.response["Error"]
+    if "ActualObjectSize" not in told:
+        return
+    told["RangeRequested"] = call.params["Range"]
+    try:
+        # The answer to what there is to be had tells how long the plaintext is, whatever the envelope.
+        response = call.send("GetObject", {**call.params, "Range": "bytes=-1"})
+    except ClientError:
+        return  # there is nothing
+    close_body(_answered(call, requested, response)["Body"])
+
+
+def _get_part(call: Call) -> dict[str, Any]:
+    """Return a part of the object as it was uploaded: S3 tells where it is, and then it is a range like any other."""
+    try:
+        head = call.send("HeadObject", call.params)
+    except ClientError as error:
+        raise part_refusal(call, error) from None
+    part = told_range(head)
+    whole = {name: value for name, value in pinned(call.params, head.get("ETag")).items() if name != "PartNumber"}
+    if part is None:
+        # The server knows no parts, or there are no bytes.
+        return get_object(replace(call, params=whole))
+    start, stop, _ = part
+    try:
+        answer = get_object(replace(call, params={**whole, "Range": str(ByteRange(start, stop))}))
+    except ClientError as error:
+        if error_code(error) != "InvalidRange":
+            raise
+        if start == 0:
+            # Empty, but for tag or padding.
+            return _with_parts(get_object(replace(call, params=whole)), 1 if "PartsCount" in head else None)
+        raise no_such_part(call.params["PartNumber"], error.response) from None
+    total = told_range(answer)
+    return _with_parts(answer, None if total is None else parts_count(call, head, total[2]))
+
+
+def _with_parts(answer: dict[str, Any], count: int | None) -> dict[str, Any]:
+    return answer if count is None else {**answer, "PartsCount": count}
 
 
 def _check_range_may_be_read(call: Call, requested: ByteRange | None) -> None:
@@ -49,6 +113,10 @@ def _check_range_may_be_read(call: Call, requested: ByteRange | None) -> None:
     settings = call.encryption.settings
     if not (settings.enable_unauthenticated_ranges or settings.allow_plaintext_reads):
         raise _range_refused()
+
+
+# 203 is a proxy's way to say that it has changed something; the tag tells whether that was the content.
+_WHOLE = (200, 203)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +132,13 @@ class _Answer:
         return status_of(self.response)
 
     @property
+    def is_whole(self) -> bool:
+        """Whether S3 has sent the whole object, and not as a range that was asked for."""
+        part = told_range(self.response)
+        unasked = self.requested is None and part is not None and part[:2] == (0, part[2])
+        return self.status in _WHOLE or unasked
+
+    @property
     def allows_unverified_ranges(self) -> bool:
         return self.stored.call.encryption.settings.enable_unauthenticated_ranges
 
@@ -72,16 +147,14 @@ def _decrypted(answer: _Answer) -> dict[str, Any]:
     stored = answer.stored
     if stored.envelope is None:
         return _as_requested(answer)
-    if answer.status == 200:
+    if answer.is_whole:
         return _whole_response(answer, stored.content_key())
     part = _part_of_response(answer)
     key = stored.content_key()
     if part.span is None:
         part = _with_cbc_length(answer, part, key)
     if part.is_whole:
-        length = part.plaintext_length or 0
-        exact = {"ContentLength": length, "ContentRange": content_range(0, length, length)}
-        return {**_whole_response(answer, key), **exact}
+        return _whole_response(answer, key, part.plaintext_length)
     if key.suite.mode.pads:
         return _cbc_range_response(answer, key, part)
     return _gcm_range_response(answer, key, part)
@@ -91,11 +164,12 @@ def _as_requested(answer: _Answer) -> dict[str, Any]:
     """Return the answer to the request as the caller made it: for a plaintext object, whose range was widened."""
     if answer.requested is None:
         return answer.response
-    answer.response["Body"].close()
+    close_body(answer.response["Body"])
     return answer.stored.get(answer.requested)
 
 
-def _whole_response(answer: _Answer, key: ContentKey) -> dict[str, Any]:
+def _whole_response(answer: _Answer, key: ContentKey, measured: int | None = None) -> dict[str, Any]:
+    """Answer with the whole object; ``measured`` is the plaintext's length in bytes, where it was looked up."""
     response, envelope = answer.response, answer.stored.envelope
     assert envelope is not None  # it has a key
     ciphertext_length = response.get("ContentLength")
@@ -121,12 +195,11 @@ def _whole_response(answer: _Answer, key: ContentKey) -> dict[str, Any]:
         on_error=partial(_name_object, answer.stored.call.params),
     )
     header = None if plaintext_length is None else str(plaintext_length)
-    changes: dict[str, Any] = {"Body": StreamingBody(stream, header)}
-    if plaintext_length is None:
-        plaintext_length = plausible_cbc_length(envelope.plaintext_length, ciphertext_length)
-    if plaintext_length is not None:
-        changes["ContentLength"] = plaintext_length
-    return without_checksums({**response, **changes})
+    body = StreamingBody(stream, header)
+    for length in (plaintext_length, measured, plausible_cbc_length(envelope.plaintext_length, ciphertext_length)):
+        if length is not None:
+            return {**in_plaintext_terms(response, range_told((0, length), length)), "Body": body}
+    return {**in_plaintext_terms(response, {"ContentRange": None}), "Body": body}
 
 
 # --- a range ----------------------------------------------------------------------------------------------------------
@@ -160,7 +233,7 @@ def _part_of_response(answer: _Answer) -> _ResponsePart:
         PolicyError: It is not the whole object, and unverified ranges are not allowed.
         ClientError: There is no such range in the plaintext.
     """
-    received = parse_content_range(answer.response.get("ContentRange"))
+    received = told_range(answer.response)
     if received is None or answer.requested is None:
         raise UnsupportedOperationError(f"S3 answered with status {answer.status} and a part that was not asked for.")
     part = _ResponsePart(*received)
@@ -177,7 +250,7 @@ def _release_check(answer: _Answer, part: _ResponsePart, plaintext_length: int) 
     assert answer.requested is not None  # otherwise no part would have come
     span = answer.requested.span(plaintext_length)
     if span is None:
-        raise _invalid_range(plaintext_length, answer.response)
+        raise _invalid_range(answer, plaintext_length)
     part = replace(part, span=span, plaintext_length=plaintext_length)
     if part.is_whole or (span != (0, plaintext_length) and answer.allows_unverified_ranges):
         return part
@@ -210,7 +283,7 @@ def _gcm_range_response(answer: _Answer, key: ContentKey, part: _ResponsePart) -
 def _cbc_range_response(answer: _Answer, key: ContentKey, part: _ResponsePart) -> dict[str, Any]:
     """Answer a range of a CBC object by another request, for the blocks that it needs."""
     assert part.span is not None  # it was measured
-    answer.response["Body"].close()
+    close_body(answer.response["Body"])
     first, last = part.span
     start, stop = cbc_ciphertext_span(first, last, part.ciphertext_length)
     response = answer.stored.get(ByteRange(start, stop))
@@ -234,14 +307,8 @@ def _range_response(answer: _Answer, response: dict[str, Any], part: _ResponsePa
         release_unverified=True,
         on_error=partial(_name_object, answer.stored.call.params),
     )
-    return without_checksums(
-        {
-            **response,
-            "Body": StreamingBody(stream, str(length)),
-            "ContentLength": length,
-            "ContentRange": content_range(*part.span, part.plaintext_length),
-        }
-    )
+    told = in_plaintext_terms(response, range_told(part.span, part.plaintext_length))
+    return {**told, "Body": StreamingBody(stream, str(length))}
 
 
 class _Window:
@@ -311,12 +378,12 @@ def _range_refused() -> PolicyError:
     )
 
 
-def _invalid_range(plaintext_length: int, response: Mapping[str, Any]) -> ClientError:
+def _invalid_range(answer: _Answer, plaintext_length: int) -> ClientError:
     """Return the error that S3 gives for a range that starts behind the end, in plaintext terms."""
-    metadata = {**response.get("ResponseMetadata", {}), "HTTPStatusCode": 416}
-    error = {
+    told = {
         "Code": "InvalidRange",
         "Message": "The requested range is not satisfiable",
+        "RangeRequested": answer.stored.call.params["Range"],
         "ActualObjectSize": str(plaintext_length),
     }
-    return ClientError({"Error": error, "ResponseMetadata": metadata}, "GetObject")
+    return not_satisfiable("GetObject", answer.response, told)

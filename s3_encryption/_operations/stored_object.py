@@ -9,8 +9,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from .._body.plaintext import is_digest_name
-from .._body.ranges import ByteRange, parse_content_range
-from .._body.response import read_bounded
+from .._body.ranges import ByteRange, content_range, parse_content_range
+from .._body.response import close_body, read_bounded
 from .._crypto.content import ContentKey
 from .._crypto.primitives import AES_BLOCK_BYTES
 from .._envelope import formats, instruction_file
@@ -18,6 +18,13 @@ from .._envelope.formats import Envelope
 from ..exceptions import DecryptionError, InvalidEnvelopeError, NotEncryptedError, quoted
 from .call import Call, Params, error_code
 from .placement import suffix_of
+
+# The members of an answer that tell lengths, and the headers that say the same.
+_LENGTH_HEADERS = {
+    "ContentLength": "content-length",
+    "ContentRange": "content-range",
+    "PartsCount": "x-amz-mp-parts-count",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +55,7 @@ class StoredObject:
             check_metadata_complete(response)
             if not call.encryption.settings.allow_plaintext_reads:
                 raise
-        # What is a whole object has no range, whatever is said.
-        part = None if status_of(response) == 200 else parse_content_range(response.get("ContentRange"))
+        part = told_range(response)
         length = part[2] if part is not None else response.get("ContentLength")
         return cls(call, envelope, length, response.get("ETag"))
 
@@ -87,7 +93,7 @@ class StoredObject:
         """
         response = self.call.send("GetObject", {**self.pinned, **({"Range": str(span)} if span else {})})
         if response.get("ETag") != self.etag:
-            response["Body"].close()
+            close_body(response["Body"])
             raise DecryptionError
         return response
 
@@ -160,6 +166,52 @@ def plausible_cbc_length(noted: int | None, ciphertext_length: int | None) -> in
     return noted
 
 
-def without_checksums(response: dict[str, Any]) -> dict[str, Any]:
-    """Return a response without what it says of the ciphertext's digests, which would mislead about the plaintext."""
-    return {name: value for name, value in response.items() if name != "ChecksumType" and not is_digest_name(name)}
+def told_range(response: Mapping[str, Any]) -> tuple[int, int, int] | None:
+    """Return start, stop and total length of the range that an answer of S3 is about; None where it says of none."""
+    if status_of(response) == 200:
+        return None  # a whole object has no range, whatever is said
+    # Older versions of botocore have no member for it in the answer to a head.
+    headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return parse_content_range(response.get("ContentRange", headers.get("content-range")))
+
+
+def range_told(span: tuple[int, int], plaintext_length: int) -> dict[str, Any]:
+    """Return what an answer tells of a span of the plaintext: its length, and where it is, unless it is empty."""
+    start, stop = span
+    return {
+        "ContentLength": stop - start,
+        "ContentRange": content_range(start, stop, plaintext_length) if start < stop else None,
+    }
+
+
+def in_plaintext_terms(response: Mapping[str, Any], lengths: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a response with other lengths, and without the ciphertext's digests, which would mislead.
+
+    Args:
+        response: What S3 has answered.
+        lengths: ContentLength, ContentRange and PartsCount, as far as they are not those of the ciphertext. They take
+            the place of what is there, in the HTTP headers too; None leaves it out.
+    """
+    kept = {name: value for name, value in response.items() if name != "ChecksumType" and not is_digest_name(name)}
+    answer = _replaced(kept, lengths)
+    metadata = response.get("ResponseMetadata", {})
+    if "HTTPHeaders" in metadata:
+        texts = {_LENGTH_HEADERS[name]: None if value is None else str(value) for name, value in lengths.items()}
+        answer["ResponseMetadata"] = {**metadata, "HTTPHeaders": _replaced(metadata["HTTPHeaders"], texts)}
+    return answer
+
+
+def not_satisfiable(operation_name: str, response: Mapping[str, Any], told: dict[str, str]) -> ClientError:
+    """Return S3's 416, with what it tells, in the place of an answer about the ciphertext."""
+    lengths = dict.fromkeys(_LENGTH_HEADERS)
+    metadata = in_plaintext_terms(response, lengths).get("ResponseMetadata", {})
+    return ClientError({"Error": told, "ResponseMetadata": {**metadata, "HTTPStatusCode": 416}}, operation_name)
+
+
+def _replaced(told: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is told with changes to what is there; None leaves it out."""
+    return {
+        name: changes.get(name, value)
+        for name, value in told.items()
+        if name not in changes or changes[name] is not None
+    }

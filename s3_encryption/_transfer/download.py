@@ -22,7 +22,7 @@ from botocore.exceptions import ClientError
 from s3transfer.exceptions import RetriesExceededError
 from s3transfer.subscribers import BaseSubscriber
 
-from .._body.response import processed
+from .._body.response import closing_body, processed
 from .._body.sizes import READ_BYTES
 from .._body.spool import VerifiedSpool
 from .._botocore import (
@@ -83,8 +83,9 @@ class Download:
     def _run(self, sink: Any, *, writes_unverified: bool) -> None:
         self._check_arguments()
         head = self.inner.head_object(**self.call.params)
-        # Only s3transfer keeps to a bandwidth.
-        is_large = bool(self.config.max_bandwidth) or head["ContentLength"] >= self.config.multipart_threshold
+        # Ranges can be asked for where the length is told. Only s3transfer keeps to a bandwidth.
+        length = head.get("ContentLength")
+        is_large = length is not None and (self.config.max_bandwidth or length >= self.config.multipart_threshold)
         stored = StoredObject.of(self.call, head) if is_large else None
         envelope = stored.envelope if stored is not None else None
         if stored is not None and envelope is None:
@@ -102,7 +103,7 @@ class Download:
         for _ in range(self.config.num_download_attempts):
             try:
                 response = self.client.get_object(**pinned(self.call.params, released.etag))
-                with contextlib.closing(response["Body"]) as body:
+                with closing_body(response["Body"]) as body:
                     yield from released.new_pieces(iter(partial(body.read, READ_BYTES), b""), response.get("ETag"))
                 return
             except RETRYABLE_DOWNLOAD_ERRORS as error:

@@ -15,7 +15,7 @@ from functools import partial
 
 from .._body.ranges import ByteRange, parse_content_range
 from .._body.raw_stream import RawStream
-from .._body.response import processed
+from .._body.response import close_body, closing_body, processed
 from .._body.sizes import READ_AHEAD_BYTES, READ_BYTES
 from .._body.spool import VerifiedSpool
 from .._crypto.content import ContentKey
@@ -76,12 +76,11 @@ def open_object(call: Call) -> io.BufferedReader:
     """
     if not call.params.keys().isdisjoint(("Range", "PartNumber")):
         raise UnsupportedOperationError("A file is the whole object: seek and read, in place of Range and PartNumber.")
-    stored = StoredObject.of(call, call.send("HeadObject", dict(call.params)))
-    assert stored.ciphertext_length is not None  # HEAD tells it
+    stored = _stored(call)
     settings = call.encryption.settings
     ranges = RangeSource(stored)
     if stored.envelope is None:
-        return io.BufferedReader(SeekableObject(stored.ciphertext_length, ranges.read_span), READ_AHEAD_BYTES)
+        return io.BufferedReader(SeekableObject(stored.ciphertext_length or 0, ranges.read_span), READ_AHEAD_BYTES)
     length = stored.plaintext_length
     if length is None:
         return _cbc_file(stored)
@@ -92,6 +91,23 @@ def open_object(call: Call) -> io.BufferedReader:
         spool = _SpooledObject(stored, key)
         raw = SeekableObject(length, _decrypted(key, spool.read_span), spool.close)
     return io.BufferedReader(raw, READ_AHEAD_BYTES)
+
+
+def _stored(call: Call) -> StoredObject:
+    """Return the object that a call is about, its length known.
+
+    Raises:
+        UnsupportedOperationError: Nobody tells the length.
+    """
+    stored = StoredObject.of(call, call.send("HeadObject", dict(call.params)))
+    if stored.ciphertext_length is None:
+        # There are proxies that take it out of the answer to a head; that to a range has it twice.
+        response = stored.get(ByteRange(0, 1))
+        close_body(response["Body"])
+        stored = StoredObject.of(call, response)
+    if stored.ciphertext_length is None:
+        raise UnsupportedOperationError("S3 does not tell how long the object is. Read it with get_object.")
+    return stored
 
 
 def _decrypted(key: ContentKey, read_span: ReadSpan) -> ReadSpan:
@@ -132,7 +148,7 @@ class _SpooledObject:
     def _verified(self) -> VerifiedSpool:
         spool = VerifiedSpool(self._stored.call.encryption.settings.buffer_size)
         context = self._key.decryptor(release_unverified=True)
-        with closing(self._stored.get()["Body"]) as body:
+        with closing_body(self._stored.get()["Body"]) as body:
             spool.fill(iter(partial(body.read, READ_BYTES), b""), lambda data: processed(data, context))
         if spool.length != self._stored.ciphertext_length:
             # HEAD told of another object: where this one's plaintext ends would be anybody's guess.
@@ -152,7 +168,7 @@ class RangeSource:
         if start == stop:
             return b""
         response = self._stored.get(ByteRange(start, stop))
-        with closing(response["Body"]) as body:
+        with closing_body(response["Body"]) as body:
             received = parse_content_range(response.get("ContentRange"))
             if received != (start, stop, self._stored.ciphertext_length):
                 raise DecryptionError

@@ -12,7 +12,7 @@ from support.sources import Huge
 from support.ways_to_read import MODES, VERIFIED_MODES
 from support.worlds import KEY
 
-from s3_encryption.exceptions import ConfigurationError, DecryptionError, UnsupportedOperationError
+from s3_encryption.exceptions import ConfigurationError, DecryptionError, PolicyError
 
 from . import counts
 from .bucket import Bucket, fingerprint
@@ -100,15 +100,13 @@ def test_mp_05_wrong_list_of_parts_is_refused_unsent(kind: Kind, last: int, buck
 
 
 @formats
-def test_mp_07_part_number_is_refused_unsent(kind: Kind, bucket: Bucket) -> None:
-    """A part of the ciphertext can't be decrypted by itself: the message says what to use instead."""
+def test_mp_07_part_can_not_be_verified_by_itself(kind: Kind, bucket: Bucket) -> None:
+    """A part is a range: without the switch for these nothing of it is released, and the message names the switch."""
     client = bucket.writer(kind)
     upload(bucket, client, SMALL_SIZES)
-    bucket.world.forget()
-    error = bucket.refused(client, UnsupportedOperationError, PartNumber=1)
-    assert "PartNumber" in str(error)
-    assert "Range" in str(error)
-    assert bucket.world.requests == []
+    for number in range(1, len(SMALL_SIZES) + 1):
+        error = bucket.refused(client, PolicyError, PartNumber=number)
+        assert "enable_unauthenticated_ranges" in str(error)
 
 
 @formats

@@ -47,7 +47,6 @@ REFUSED: Mapping[str, Callable[[Any], object]] = {
     "put_object_annotation": lambda client: client.put_object_annotation(
         **TARGET, AnnotationName="note", AnnotationPayload=MARKER
     ),
-    "part-number-of-a-read": lambda client: client.get_object(**TARGET, PartNumber=2),
 }
 
 

@@ -107,3 +107,22 @@ def test_changed_object_and_missing_object_are_errors(client: Any, plain: Any) -
         client.get_object(Bucket=BUCKET, Key="tampered")["Body"].read(1)
     with pytest.raises(client.exceptions.NoSuchKey):
         client.get_object(Bucket=BUCKET, Key="missing")
+
+
+def test_parts_come_back_as_they_were_uploaded(client: Any, plain: Any) -> None:
+    """Part numbers select what was uploaded under them, as they do with plain boto3."""
+    parts = [random.Random(number).randbytes(size) for number, size in enumerate((5 * MIB, 5 * MIB + 3))]
+    answers = []
+    for one, key in ((client, "parts"), (plain, "plain-parts")):
+        named = {"Bucket": BUCKET, "Key": key}
+        upload = {**named, "UploadId": one.create_multipart_upload(**named)["UploadId"]}
+        listed = [
+            {"PartNumber": n, "ETag": one.upload_part(**upload, PartNumber=n, Body=part)["ETag"]}
+            for n, part in enumerate(parts, start=1)
+        ]
+        one.complete_multipart_upload(**upload, MultipartUpload={"Parts": listed})
+        for number in (1, 2):
+            answer = one.get_object(**named, PartNumber=number)
+            answers.append([answer.get(name) for name in ("ContentLength", "ContentRange", "PartsCount")])
+            assert answer["Body"].read() == parts[number - 1]
+    assert answers[:2] == answers[2:]

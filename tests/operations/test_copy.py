@@ -18,7 +18,7 @@ from s3transfer.manager import TransferManager
 from support.encoder import V2_AES, Encoder
 from support.opened import stored_plaintext
 from support.recorded import calls_of, requests_of
-from support.servers import refusal
+from support.servers import WITHOUT_ETAG, refusal
 from support.strict_s3 import StoredObject
 from support.uploads import MIB, policies
 from support.worlds import AES_KEY, KEY, StrictWorld, World, error_of
@@ -468,3 +468,13 @@ def test_copy_with_new_metadata_does_not_lose_an_envelope_that_s3_does_not_tell(
     assert s3.stored_keys() == [KEY]
     client.copy_object(**target, CopySource=source_at(s3))
     assert s3.stored_keys() == [COPY, KEY]
+
+
+def test_copy_from_a_server_without_etags_keeps_the_envelope(s3: StrictWorld) -> None:
+    """Where a head tells no ETag, a copy that replaces the metadata can't be pinned, and is made all the same."""
+    client = s3.client()
+    client.put_object(**s3.object_at(), Body=b"secret")
+    s3.server.script(WITHOUT_ETAG, method="HEAD")
+    replaced = {"MetadataDirective": "REPLACE", "Metadata": {"owner": "somebody"}}
+    client.copy_object(**s3.object_at("copy"), CopySource=s3.object_at(), **replaced)
+    assert client.get_object(**s3.object_at("copy"))["Body"].read() == b"secret"

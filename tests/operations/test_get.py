@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import FlexibleChecksumError, ParamValidationError
+from botocore.response import StreamingBody
+from botocore.stub import Stubber
 from support.encoders import AUTHENTICATED, ENCODERS
 from support.fake_kms import KMS_KEY_ARN, FakeKms
 from support.features import CUT_STREAM_ERROR
-from support.servers import CHUNKED, Fault, changed_headers, cut_body
+from support.servers import CHUNKED, Answer, Fault, changed_headers, cut_body
 from support.strict_s3 import StoredObject
 from support.vectors import KMS_RECORDS, RSA_KEY_DER, VECTORS, Vector
 from support.ways_to_read import MODES, RELEASES, VERIFIED_MODES, Sink
@@ -99,6 +101,7 @@ def test_al_11_answer_is_in_terms_of_the_plaintext(s3: StrictWorld, format: str)
     ours = s3.client(**ENCODERS[format].options).get_object(**s3.object_at())
     boto3s = s3.plain.get_object(**s3.object_at())
     assert ours["ContentLength"] == len(PLAINTEXT)
+    assert ours["ResponseMetadata"]["HTTPHeaders"]["content-length"] == str(len(PLAINTEXT))
     for answer in (ours, boto3s):
         answer.pop("Body").close()
         answer.pop("ContentLength")
@@ -510,6 +513,86 @@ def test_partial_answer_to_a_whole_read_is_refused(s3: StrictWorld) -> None:
     s3.server.script(Fault(lambda answer: replace(answer, status=206)), method="GET")
     with pytest.raises(UnsupportedOperationError, match="206"):
         s3.client().get_object(**s3.object_at())
+
+
+def whole_as_a_part(answer: Answer) -> Answer:
+    """Return the answer to a whole read as a server may give it that makes a range of everything."""
+    length = len(answer.body)
+    return replace(answer, status=206, headers={**answer.headers, "Content-Range": f"bytes 0-{length - 1}/{length}"})
+
+
+WHOLE_ANSWERS = {
+    "203": Fault(lambda answer: replace(answer, status=203)),
+    "206": Fault(whole_as_a_part),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("size", [0, 61, 300_000])
+@pytest.mark.parametrize("format", ENCODERS)
+@pytest.mark.parametrize("status", WHOLE_ANSWERS)
+def test_whole_object_under_another_status_is_read(
+    s3: StrictWorld, status: str, format: str, size: int, mode: str
+) -> None:
+    """203, and a 206 that has all, are the whole object: it is read, and verified like any other."""
+    plaintext = (PLAINTEXT * 5000)[:size]
+    store(s3, format, plaintext)
+    s3.server.script(WHOLE_ANSWERS[status], method="GET", times=2)
+    client = s3.client(**ENCODERS[format].options, **MODES[mode])
+    answer = client.get_object(**s3.object_at())
+    assert answer["Body"].read() == plaintext
+    if "ContentRange" in answer:
+        assert answer["ContentRange"] == f"bytes 0-{size - 1}/{size}"
+    if format in AUTHENTICATED:
+        s3.change_body(lambda body: body[:-1] + bytes([body[-1] ^ 1]))
+        with pytest.raises(DecryptionError):
+            read(client, s3)
+
+
+def test_part_of_the_object_to_a_whole_read_is_refused(s3: StrictWorld) -> None:
+    """A 206 that says by itself that it lacks something is not taken for the object."""
+    store(s3, "V2")
+    cut = Fault(
+        lambda answer: replace(answer, status=206, headers={**answer.headers, "Content-Range": "bytes 0-76/90"})
+    )
+    s3.server.script(cut, method="GET")
+    with pytest.raises(UnsupportedOperationError, match="206"):
+        s3.client().get_object(**s3.object_at())
+
+
+# --- answers that somebody makes up -----------------------------------------------------------------------------------
+
+
+class Unclosable:
+    """A body that can be read and nothing else, as a program's own tests may stub it."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = io.BytesIO(content)
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self._content.read(size)
+
+
+BODIES: dict[str, Callable[[bytes], Any]] = {
+    "reads-only": Unclosable,
+    "StreamingBody": lambda content: StreamingBody(Unclosable(content), len(content)),
+    "BytesIO": io.BytesIO,
+}
+
+
+@pytest.mark.parametrize("kind", BODIES)
+def test_stubbed_body_needs_no_close(s3: StrictWorld, kind: str) -> None:
+    """What botocore's Stubber answers with is decrypted and refused like S3's answers, with or without a close()."""
+    encoded = ENCODERS["V2"].encode(PLAINTEXT)
+    client = s3.new_client(ignore_instruction_files=True)
+    with Stubber(client) as stubber:
+        for content, metadata in ((encoded.body, encoded.metadata), (encoded.body, {})):
+            stubber.add_response("get_object", {"Body": BODIES[kind](content), "Metadata": dict(metadata)})
+        body = client.get_object(**s3.object_at())["Body"]
+        assert body.read() == PLAINTEXT
+        body.close()
+        with pytest.raises(NotEncryptedError):
+            client.get_object(**s3.object_at())
 
 
 def test_wi_14_forged_headers_change_nothing(s3: StrictWorld) -> None:

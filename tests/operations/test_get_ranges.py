@@ -16,7 +16,14 @@ from support.strict_s3 import StoredObject
 from support.ways_to_read import MODES
 from support.worlds import KEY, StrictWorld, World, error_of
 
-from s3_encryption import DecryptionError, KeyCommitmentError, KmsKeyring, PolicyError, S3EncryptionClientError
+from s3_encryption import (
+    DecryptionError,
+    KeyCommitmentError,
+    KmsKeyring,
+    NotEncryptedError,
+    PolicyError,
+    S3EncryptionClientError,
+)
 
 SIZES = (1, 15, 16, 17, 61, 300_000)
 CONTENT = random.Random("ranges").randbytes(max(SIZES))
@@ -309,12 +316,46 @@ def test_rg_13_condition_holds_together_with_a_range(s3: StrictWorld) -> None:
     assert error.response["Error"]["Code"] == "PreconditionFailed"
 
 
-def test_unsatisfiable_range_tells_the_plaintexts_size(s3: StrictWorld) -> None:
-    """The 416 for a range in the tag carries ActualObjectSize, in plaintext terms."""
-    store(s3, "V2")
+@pytest.mark.parametrize("header", ["bytes=61-70", "bytes=61-", "bytes=80-90", "bytes=900-", "bytes=-0"])
+@pytest.mark.parametrize("format", ENCODERS)
+def test_unsatisfiable_range_is_refused_in_plaintext_terms(s3: StrictWorld, format: str, header: str) -> None:
+    """A range behind the end, in the tag or behind it, is refused as plain boto3 has it, with size and range."""
+    store(s3, format)
+    s3.store(CONTENT[:61], {}, "plain")
+    client = s3.client(enable_unauthenticated_ranges=True, **LEGACY)
+    ours = error_of(lambda: client.get_object(**s3.object_at(), Range=header))
+    boto3s = error_of(lambda: s3.plain.get_object(**s3.object_at("plain"), Range=header))
+    assert ours.response["Error"] == boto3s.response["Error"]
+    assert str(ours) == str(boto3s)
+    headers = ours.response["ResponseMetadata"]["HTTPHeaders"]
+    assert "content-range" not in headers
+
+
+def test_unsatisfiable_range_of_another_object_tells_no_size(s3: StrictWorld) -> None:
+    """What may not be read is refused as in any other read, wherever the range starts."""
+    s3.store(CONTENT[:61], {})
     client = s3.client(enable_unauthenticated_ranges=True)
-    error = error_of(lambda: client.get_object(**s3.object_at(), Range="bytes=61-70"))
-    assert error.response["Error"]["ActualObjectSize"] == "61"
+    for header in ("bytes=5-9", "bytes=100-"):
+        with pytest.raises(NotEncryptedError):
+            client.get_object(**s3.object_at(), Range=header)
+
+
+@pytest.mark.parametrize("header", ["bytes=0-", "bytes=5-20", "bytes=-7"])
+@pytest.mark.parametrize("format", ENCODERS)
+def test_headers_of_a_range_tell_the_same_lengths(s3: StrictWorld, format: str, header: str) -> None:
+    """The HTTP headers say of length and place what the answer says, and plain boto3 of the plaintext."""
+    store(s3, format)
+    s3.store(CONTENT[:61], {}, "plain")
+    client = s3.client(enable_unauthenticated_ranges=True, **LEGACY)
+    lengths = []
+    for one, key in ((client, KEY), (s3.plain, "plain")):
+        answer = one.get_object(**s3.object_at(key), Range=header)
+        answer["Body"].close()
+        headers = answer["ResponseMetadata"]["HTTPHeaders"]
+        assert headers["content-length"] == str(answer["ContentLength"])
+        assert headers["content-range"] == answer["ContentRange"]
+        lengths.append((answer["ContentLength"], answer["ContentRange"]))
+    assert lengths[0] == lengths[1]
 
 
 @pytest.mark.parametrize("format", AUTHENTICATED)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from support.encoders import AUTHENTICATED, ENCODERS
 from support.fake_kms import KMS_KEY_ARN, FakeKms
-from support.worlds import AES_KEY, StrictWorld, error_of
+from support.servers import CHUNKED
+from support.worlds import AES_KEY, KEY, StrictWorld, error_of
 
 from s3_encryption import AesKeyring, CommitmentPolicy, KmsKeyring
 
@@ -87,13 +89,56 @@ def test_object_shorter_than_a_tag_is_no_error(s3: StrictWorld) -> None:
     assert heads(s3)[0]["ContentLength"] == 3
 
 
-def test_range_of_a_head_is_the_ciphertexts(s3: StrictWorld) -> None:
-    """With Range, the length is that of the range, and S3's."""
+RANGES = ["bytes=0-", "bytes=0-9", "bytes=5-70", "bytes=60-", "bytes=61-", "bytes=70-80", "bytes=90-", "bytes=-5"]
+
+
+@pytest.mark.parametrize("header", [*RANGES, "bytes=-61", "bytes=-99", "bytes=-0", "bytes=9-5", "bytes=0-1,4-5"])
+@pytest.mark.parametrize("format", [*AUTHENTICATED, "V2-CBC"])
+def test_range_of_a_head_is_the_plaintexts(s3: StrictWorld, format: str, header: str) -> None:
+    """With Range, status, length, place and error are those that plain boto3 tells of the plaintext."""
+    encoded = ENCODERS[format].encode(bytes(61))
+    s3.store(encoded.body, encoded.metadata)
+    s3.store(bytes(61), {}, "plain")
+    results: list[Any] = []
+    for client, key in ((s3.client(), KEY), (s3.plain, "plain")):
+        try:
+            answer = client.head_object(**s3.object_at(key), Range=header)
+        except ClientError as error:
+            results.append((error.response["Error"], str(error)))
+        else:
+            status = answer["ResponseMetadata"]["HTTPStatusCode"]
+            results.append((status, answer["ContentLength"], answer.get("ContentRange")))
+    assert results[0] == results[1]
+
+
+def test_range_where_the_length_is_not_known_is_s3s(s3: StrictWorld) -> None:
+    """Where nothing tells the plaintext's length, a head says of a range what S3 says."""
+    client = s3.client(envelope_location="instruction_file")
+    client.put_object(**s3.object_at(), Body=bytes(61))
+    answers = [c.head_object(**s3.object_at(), Range="bytes=50-") for c in (client, s3.plain)]
+    assert [(a["ContentLength"], a["ContentRange"]) for a in answers] == [(27, "bytes 50-76/77")] * 2
+
+
+@pytest.mark.parametrize("params", [{}, {"Range": "bytes=5-20"}], ids=["whole", "range"])
+def test_headers_of_a_head_tell_the_same_lengths(s3: StrictWorld, params: dict[str, str]) -> None:
+    """The HTTP headers say of the lengths what the answer says; the others are as S3 sent them."""
     encoded = ENCODERS["V2"].encode(bytes(61))
     s3.store(encoded.body, encoded.metadata)
-    ours, boto3s = heads(s3, Range="bytes=0-9")
-    assert ours == boto3s
-    assert ours["ContentLength"] == 10
+    ours, boto3s = (
+        client.head_object(**s3.object_at(), **params)["ResponseMetadata"]["HTTPHeaders"]
+        for client in (s3.client(), s3.plain)
+    )
+    expected = {"content-length": "61"} if not params else {"content-range": "bytes 5-20/61", "content-length": "16"}
+    own = {"date": boto3s["date"]}
+    assert {**ours, **own} == {**boto3s, **expected}
+
+
+def test_head_without_a_length_is_passed_on(s3: StrictWorld) -> None:
+    """A server that tells no length gets no KeyError made of its answer, and no length is invented."""
+    encoded = ENCODERS["V2"].encode(bytes(61))
+    s3.store(encoded.body, encoded.metadata)
+    s3.server.script(CHUNKED, method="HEAD")
+    assert "ContentLength" not in s3.client().head_object(**s3.object_at())
 
 
 def test_missing_object_is_botocores_error(s3: StrictWorld) -> None:

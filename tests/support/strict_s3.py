@@ -2,7 +2,8 @@
 
 Verified on every upload: decoded length, Content-MD5, SHA-256 of signed payloads, flexible checksums in headers and in
 trailers. Enforced besides: conditional writes and reads, the limits of keys and of user metadata, satisfiable ranges
-(an empty object satisfies none), and for multipart uploads part order, ETags, part checksums and minimal part sizes.
+(an empty object satisfies none) and part numbers, and for multipart uploads part order, ETags, part checksums and
+minimal part sizes.
 Whatever it does not know is refused with 501, so that a test never passes by accident.
 """
 
@@ -60,12 +61,23 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """An object: body, ETag, the headers that were stored with it, and its checksum headers."""
+    """An object: body, ETag, the headers that were stored with it, its checksum headers, and the sizes of its parts."""
 
     body: bytes
     etag: str
     headers: Mapping[str, str] = field(default_factory=dict)
     checksums: Mapping[str, str] = field(default_factory=dict)
+    parts: tuple[int, ...] = ()
+
+    def span_of_part(self, number: int) -> tuple[int, int]:
+        """Return the half-open span of a part; what was not uploaded in parts is one."""
+        sizes = self.parts or (len(self.body),)
+        if not 1 <= number <= len(sizes):
+            message = "The requested partnumber is not satisfiable"
+            counted = {"PartNumberRequested": number, "ActualPartCount": len(sizes)}
+            raise RefusedError(416, "InvalidPartNumber", message, **counted)
+        start = sum(sizes[: number - 1])
+        return start, start + sizes[number - 1]
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -120,6 +132,8 @@ class StrictS3(RecordingServer):
             ("PUT", frozenset()): self._put,
             ("GET", frozenset()): self._get,
             ("HEAD", frozenset()): self._get,
+            ("GET", frozenset({"partNumber"})): self._get,
+            ("HEAD", frozenset({"partNumber"})): self._get,
             ("DELETE", frozenset()): self._delete,
             ("POST", frozenset({"uploads"})): self._create_upload,
             ("PUT", frozenset({"uploadId", "partNumber"})): self._upload_part,
@@ -166,8 +180,14 @@ class StrictS3(RecordingServer):
             "Accept-Ranges": "bytes",
             **stored.headers,
         }
-        span = _span(headers.get("range"), len(stored.body))
-        if span is not None:
+        number = request.query.get("partNumber")
+        if number is not None and "range" in headers:
+            raise RefusedError(400, "InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
+        if number is not None and stored.parts:
+            answer_headers["x-amz-mp-parts-count"] = str(len(stored.parts))
+        in_range = _span(headers.get("range"), len(stored.body))
+        span = in_range if number is None else stored.span_of_part(int(number))
+        if span is not None and span[0] < span[1]:
             start, stop = span
             content_range = f"bytes {start}-{stop - 1}/{len(stored.body)}"
             return Answer(206, {**answer_headers, "Content-Range": content_range}, stored.body[start:stop])
@@ -255,7 +275,8 @@ class StrictS3(RecordingServer):
         bodies = [upload.parts[number].body for number in numbers]
         if any(len(body) < MIN_PART_BYTES for body in bodies[:-1]):
             raise RefusedError(400, "EntityTooSmall")
-        stored = StoredObject(b"".join(bodies), f'"{uuid.uuid4().hex}-{len(bodies)}"', upload.headers)
+        etag, sizes = f'"{uuid.uuid4().hex}-{len(bodies)}"', tuple(map(len, bodies))
+        stored = StoredObject(b"".join(bodies), etag, upload.headers, parts=sizes)
         _check_complete(request, stored.body)
         self.objects[upload.path] = stored
         del self.uploads[request.query["uploadId"]]

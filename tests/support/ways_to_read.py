@@ -81,6 +81,13 @@ def _timed(body: Any) -> bytes:
     return content
 
 
+def _timed_later(body: Any) -> bytes:
+    first: bytes = body.read(1)
+    body.set_socket_timeout(5)
+    rest: bytes = body.read()
+    return first + rest
+
+
 def _buffered(body: Any) -> list[bytes]:
     return list(io.BufferedReader(body, 1000))
 
@@ -139,6 +146,8 @@ IDIOMS: Mapping[str, Idiom] = {
     "tarfile": Idiom(_members, content=_tar()),
     "copyfileobj": Idiom(_copied, content=BINARY),
     "set_socket_timeout": Idiom(_timed),
+    "set_socket_timeout-after-a-read": Idiom(_timed_later, content=BINARY),
+    "set_socket_timeout-in-a-small-object": Idiom(_timed_later, content=b"small"),
 }
 if sys.version_info >= (3, 11):
     IDIOMS = {**IDIOMS, "file_digest": Idiom(lambda body: hashlib.file_digest(body, "sha256").digest(), content=BINARY)}

@@ -16,7 +16,7 @@ from s3transfer.bandwidth import BandwidthLimitedStream
 from s3transfer.manager import TransferManager
 from support.encoders import ENCODERS
 from support.fake_kms import KMS_KEY_ARN, FakeKms
-from support.servers import WITHOUT_ETAG
+from support.servers import CHUNKED, WITHOUT_ETAG
 from support.uploads import MIB, policies
 from support.worlds import KEY, StrictWorld
 
@@ -425,3 +425,15 @@ def test_dl_08_downloads_to_one_target_do_not_mix(s3: StrictWorld, tmp_path: Pat
         thread.join()
     assert target.read_bytes() in contents
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("bandwidth", [None, 100 * MIB], ids=["free", "limited"])
+@pytest.mark.parametrize("size", [0, 61, CHUNK + 1])
+def test_download_needs_no_length_from_a_head(s3: StrictWorld, size: int, bandwidth: int | None) -> None:
+    """Where a head does not tell the length, the object is read at once, and verified."""
+    client = s3.client()
+    client.put_object(**s3.object_at(), Body=DATA[:size])
+    s3.server.script(CHUNKED, method="HEAD")
+    target = io.BytesIO()
+    client.download_fileobj(s3.bucket, KEY, target, Config=TransferConfig(max_bandwidth=bandwidth))
+    assert target.getvalue() == DATA[:size]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from support.fake_kms import FakeKms
-from support.servers import WITHOUT_ETAG, changed_headers
+from support.servers import CHUNKED, WITHOUT_ETAG, changed_headers
 from support.worlds import KEY, StrictWorld
 
 from s3_encryption import (
@@ -134,6 +134,17 @@ def test_plaintext_object_opens_where_it_may_be_read(s3: StrictWorld) -> None:
         assert file.read(7) == DATA[5:12]
         file.seek(0)
         assert file.read() == DATA
+
+
+@formats
+@modes
+def test_length_that_a_head_does_not_tell_is_asked_for(s3: StrictWorld, format: str, mode: str) -> None:
+    """Where a proxy takes the length out of the answer to a head, a range tells it."""
+    client = stored(s3, format, mode)
+    s3.server.script(CHUNKED, method="HEAD")
+    with client.open(**s3.object_at()) as file:
+        file.seek(-20, io.SEEK_END)
+        assert file.read() == DATA[-20:]
 
 
 @pytest.mark.parametrize("argument", [{"Range": "bytes=0-9"}, {"PartNumber": 1}])
