@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
 from collections.abc import Callable
@@ -13,14 +14,15 @@ import boto3.s3.transfer
 import pytest
 from boto3.exceptions import S3UploadFailedError
 from boto3.s3.transfer import S3Transfer, TransferConfig
-from botocore.exceptions import ParamValidationError
+from botocore.exceptions import ClientError, ParamValidationError
 from s3transfer.manager import TransferManager
 from s3transfer.subscribers import BaseSubscriber
 from support.fake_kms import KMS_KEY_ARN, FakeKms
 from support.opened import stored_plaintext
+from support.servers import refusal
 from support.sources import ShortReads, Unseekable, pipe_with
 from support.uploads import DATA as SOME_DATA
-from support.uploads import MIB, part_sizes, policies
+from support.uploads import MIB, Upload, part_sizes, policies
 from support.worlds import KEY, StrictWorld
 
 from s3_encryption import BodyMismatchError, CommitmentPolicy, ConfigurationTypeError, KmsKeyring
@@ -211,6 +213,46 @@ def test_body_of_a_download_can_be_uploaded(s3: StrictWorld) -> None:
     client.put_object(**s3.object_at("first"), Body=DATA[: CHUNK + 9])
     client.upload_fileobj(client.get_object(**s3.object_at("first"))["Body"], s3.bucket, KEY)
     assert stored_plaintext(s3) == DATA[: CHUNK + 9]
+
+
+def opened_file(directory: Path, content: bytes) -> Any:
+    """Return an open file that has a content."""
+    return file_with(directory, content).open("rb")
+
+
+CALLERS_FILES: dict[str, Callable[[Path, bytes], Any]] = {
+    "file": opened_file,
+    "BytesIO": lambda directory, content: io.BytesIO(content),
+    "short-reads": lambda directory, content: ShortReads(content, 70_000),
+    "buffered": lambda directory, content: io.BufferedReader(io.BytesIO(content)),
+    "read-once": lambda directory, content: io.BufferedReader(pipe_with(content)),
+}
+USES: dict[str, Callable[[Any, Any, str], Any]] = {
+    "upload_fileobj": lambda client, file, bucket: client.upload_fileobj(file, bucket, KEY),
+    "put_object": lambda client, file, bucket: client.put_object(Bucket=bucket, Key=KEY, Body=file),
+    "upload_part": lambda client, file, bucket: Upload(client).send(1, file),
+}
+
+
+@pytest.mark.parametrize("size", [0, 1000, CHUNK - 1, CHUNK, CHUNK + 5])
+@pytest.mark.parametrize("kind", CALLERS_FILES)
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("refused", [False, True], ids=["stored", "refused"])
+def test_callers_file_is_closed_where_boto3_closes_it(
+    s3: StrictWorld, tmp_path: Path, refused: bool, use: str, kind: str, size: int
+) -> None:
+    """The file that was given is closed or left open as plain boto3 does it, also when S3 refuses the object."""
+    closed = []
+    for client in (s3.plain, s3.client()):
+        if refused:
+            s3.server.script(refusal(403, "AccessDenied"), method="PUT", times=PERMANENTLY)
+        with CALLERS_FILES[kind](tmp_path, DATA[:size]) as file:
+            # Of a pipe plain boto3 makes no object, except in a transfer.
+            with contextlib.suppress(ClientError, S3UploadFailedError, OSError):
+                USES[use](client, file, s3.bucket)
+            closed.append(file.closed)
+        s3.server._scripts.clear()
+    assert closed[0] == closed[1]
 
 
 # --- parameters -------------------------------------------------------------------------------------------------------
