@@ -21,6 +21,8 @@ from mypy_boto3_s3.type_defs import (
     DeleteObjectsRequestTypeDef,
     GetObjectOutputTypeDef,
     GetObjectRequestTypeDef,
+    HeadObjectOutputTypeDef,
+    HeadObjectRequestTypeDef,
     PutObjectOutputTypeDef,
     PutObjectRequestTypeDef,
 )
@@ -113,6 +115,18 @@ class DeleteObjectsRequest(DeleteObjectsRequestTypeDef, total=False):
     InstructionFileSuffix: str
 
 
+class GetObjectOutput(GetObjectOutputTypeDef, total=False):
+    """The answer of get_object."""
+
+    EncryptionEnvelope: dict[str, str]
+
+
+class HeadObjectOutput(HeadObjectOutputTypeDef, total=False):
+    """The answer of head_object."""
+
+    EncryptionEnvelope: dict[str, str]
+
+
 class Client(S3Client):
     """An S3 client whose calls take the further parameters."""
 
@@ -120,8 +134,12 @@ class Client(S3Client):
         """Store an object, encrypted."""
         raise NotImplementedError
 
-    def get_object(self, **kwargs: Unpack[GetObjectRequest]) -> GetObjectOutputTypeDef:
+    def get_object(self, **kwargs: Unpack[GetObjectRequest]) -> GetObjectOutput:
         """Return an object, decrypted."""
+        raise NotImplementedError
+
+    def head_object(self, **kwargs: Unpack[HeadObjectRequestTypeDef]) -> HeadObjectOutput:
+        """Return what is known of an object, in terms of its plaintext."""
         raise NotImplementedError
 
     def create_multipart_upload(

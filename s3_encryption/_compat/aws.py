@@ -19,6 +19,7 @@ from .._checks import check_switch
 from .._crypto.content import CommitmentPolicy
 from .._keys.keyring import Keyring
 from .._keys.kms import KmsKeyring
+from .._operations.stored_object import ENVELOPE_MEMBER
 from ..exceptions import (
     ConfigurationError,
     ConfigurationTypeError,
@@ -180,10 +181,14 @@ class AwsCallingForms:
             # Which part is the last is found out here.
             api_params = {name: value for name, value in api_params.items() if name != "IsLastPart"}
         try:
-            return super()._make_api_call(operation_name, api_params)  # type: ignore[misc]
+            answer = super()._make_api_call(operation_name, api_params)  # type: ignore[misc]
         except S3EncryptionClientError as error:
             error.args = (_with_its_words(error),)
             raise
+        if operation_name in ("GetObject", "HeadObject") and ENVELOPE_MEMBER in answer:
+            # That client shows the envelope among the metadata.
+            answer["Metadata"].update(answer.pop(ENVELOPE_MEMBER))
+        return answer
 
 
 def _with_its_words(error: S3EncryptionClientError) -> str:

@@ -1,4 +1,4 @@
-"""head_object: the length of the plaintext, where the metadata tell it."""
+"""head_object: the length of the plaintext, where the metadata tell it, and the user's metadata."""
 
 from __future__ import annotations
 
@@ -8,37 +8,52 @@ from typing import Any
 from .._body.ranges import parse_range
 from .._crypto.content import AES_GCM
 from .._envelope import formats
-from ..exceptions import S3EncryptionClientError
+from ..exceptions import DecryptionError, InvalidEnvelopeError
 from .call import Call
 from .parts import parts_count
 from .stored_object import in_plaintext_terms, not_satisfiable, plausible_cbc_length, range_told, told_range
 
 
 def head_object(call: Call) -> dict[str, Any]:
-    """Return S3's answer, its lengths those of the plaintext where these are known.
+    """Return S3's answer, its lengths those of the plaintext where these are known, and the user's metadata.
 
     Raises:
         ClientError: The plaintext has no such range or part.
     """
     response: dict[str, Any] = call.send("HeadObject", call.params)
+    fields = _found(response.get("Metadata", {}))
+    return response if fields is None else in_plaintext_terms(response, _lengths(call, response, fields))
+
+
+def _found(metadata: Mapping[str, str]) -> dict[str, str] | None:
+    """Return the envelope fields of an object that shows to be encrypted, as far as they are in its metadata."""
+    try:
+        fields = formats.envelope_fields(metadata)
+        if formats.has_envelope(fields):
+            formats.parse_fields(fields)
+            return fields
+    except InvalidEnvelopeError:
+        # Not this call's business: reading the object will say what is wrong with it.
+        return None
+    in_a_file = formats.V3.with_object <= fields.keys() and formats.may_have_instruction_file(fields)
+    return fields if in_a_file else None
+
+
+def _lengths(call: Call, response: Mapping[str, Any], fields: dict[str, str]) -> dict[str, Any]:
+    """Return what is to be told in the place of the ciphertext's lengths: nothing, if the plaintext's are not known."""
     part = told_range(response)
     length = response.get("ContentLength") if part is None else part[2]
     if length is None or (part is None and _is_of_a_part(response)):
-        return response
-    try:
-        plaintext_length = _length_from_fields(formats.envelope_fields(response.get("Metadata", {})), length)
-    except S3EncryptionClientError:
-        # Not this call's business: reading the object will say what is wrong with it.
-        return response
+        return {}
+    plaintext_length = _plaintext_length(fields, length)
     if plaintext_length is None:
-        return response
+        return {}
     if part is None:
-        return in_plaintext_terms(response, {"ContentLength": plaintext_length})
+        return {"ContentLength": plaintext_length}
     span = _span(call, part, plaintext_length)
     if span is None:
         raise not_satisfiable("HeadObject", response, {"Code": "416", "Message": "Requested Range Not Satisfiable"})
-    parts = {"PartsCount": parts_count(call, response, plaintext_length)}
-    return in_plaintext_terms(response, {**range_told(span, plaintext_length), **parts})
+    return {**range_told(span, plaintext_length), "PartsCount": parts_count(call, response, plaintext_length)}
 
 
 def _is_of_a_part(response: Mapping[str, Any]) -> bool:
@@ -57,11 +72,15 @@ def _span(call: Call, part: tuple[int, int, int], plaintext_length: int) -> tupl
     return start, min(stop, plaintext_length)
 
 
-def _length_from_fields(fields: dict[str, str], ciphertext_length: int) -> int | None:
-    if formats.has_envelope(fields):
+def _plaintext_length(fields: dict[str, str], ciphertext_length: int) -> int | None:
+    if not formats.has_envelope(fields):
+        # Only V3 shows without its data key.
+        suite, noted = AES_GCM, None
+    else:
         envelope = formats.parse_fields(fields)
-        exact = envelope.suite.plaintext_length(ciphertext_length)
-        return plausible_cbc_length(envelope.plaintext_length, ciphertext_length) if exact is None else exact
-    if formats.is_complete(fields) and formats.V3.with_object <= fields.keys():
-        return AES_GCM.plaintext_length(ciphertext_length)
-    return None
+        suite, noted = envelope.suite, envelope.plaintext_length
+    try:
+        exact = suite.plaintext_length(ciphertext_length)
+    except DecryptionError:
+        return None  # it was cut, which reading it will say
+    return plausible_cbc_length(noted, ciphertext_length) if exact is None else exact

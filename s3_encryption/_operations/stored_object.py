@@ -19,6 +19,8 @@ from ..exceptions import DecryptionError, InvalidEnvelopeError, NotEncryptedErro
 from .call import Call, Params, error_code
 from .placement import suffix_of
 
+# Where answers show the envelope, as far as it is in the object's metadata. Names are in lower case.
+ENVELOPE_MEMBER = "EncryptionEnvelope"
 # The members of an answer that tell lengths, and the headers that say the same.
 _LENGTH_HEADERS = {
     "ContentLength": "content-length",
@@ -185,7 +187,10 @@ def range_told(span: tuple[int, int], plaintext_length: int) -> dict[str, Any]:
 
 
 def in_plaintext_terms(response: Mapping[str, Any], lengths: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a response with other lengths, and without the ciphertext's digests, which would mislead.
+    """Return a response about an encrypted object such that it fits the plaintext.
+
+    The ciphertext's digests, which would mislead, are left out. The envelope's fields, which are not the user's, go
+    from ``Metadata`` to a member of their own. Its headers are as S3 has sent them, but for the lengths.
 
     Args:
         response: What S3 has answered.
@@ -194,6 +199,10 @@ def in_plaintext_terms(response: Mapping[str, Any], lengths: Mapping[str, Any]) 
     """
     kept = {name: value for name, value in response.items() if name != "ChecksumType" and not is_digest_name(name)}
     answer = _replaced(kept, lengths)
+    stored = response.get("Metadata", {})
+    if fields := formats.envelope_fields(stored):
+        answer["Metadata"] = {name: text for name, text in stored.items() if name.lower() not in fields}
+        answer[ENVELOPE_MEMBER] = fields
     metadata = response.get("ResponseMetadata", {})
     if "HTTPHeaders" in metadata:
         texts = {_LENGTH_HEADERS[name]: None if value is None else str(value) for name, value in lengths.items()}

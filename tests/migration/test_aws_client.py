@@ -188,6 +188,18 @@ def test_all_that_it_wrote_is_there() -> None:
     assert {vector.format for vector in WRITTEN_BY_IT} == {"V2", "V3"}
 
 
+def test_envelope_is_among_the_metadata(s3: StrictWorld, kms: FakeKms) -> None:
+    """As with that client, Metadata is all that S3 has; and it may be written back."""
+    client = made(s3, kms)
+    client.put_object(**s3.object_at(), Body=PLAINTEXT, Metadata={"a": "b"})
+    for answer in (client.get_object(**s3.object_at()), client.head_object(**s3.object_at())):
+        assert answer["Metadata"] == s3.metadata_stored()
+        assert "EncryptionEnvelope" not in answer
+    client.put_object(**s3.object_at(), Body=PLAINTEXT, Metadata=client.head_object(**s3.object_at())["Metadata"])
+    assert read(client, s3) == PLAINTEXT
+    assert s3.metadata_stored()["a"] == "b"
+
+
 # --- calls ------------------------------------------------------------------------------------------------------------
 
 UPLOADS: dict[str, Callable[[Any, World, str], Any]] = {

@@ -214,7 +214,7 @@ def test_envelope_of_another_object_is_not_taken_over(moto: World) -> None:
     """New metadata that was read from another object brings that one's envelope along, which must not win."""
     client = stored(moto, b"another", key="other")
     stored(moto)
-    metadata = client.head_object(**moto.object_at("other"))["Metadata"]
+    metadata = moto.metadata_stored("other")
     client.copy_object(
         **moto.object_at(COPY), CopySource=source_at(moto), MetadataDirective="REPLACE", Metadata=metadata
     )

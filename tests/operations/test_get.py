@@ -96,7 +96,7 @@ def test_object_with_foreign_letter_case_is_read(s3: StrictWorld, format: str) -
 
 @pytest.mark.parametrize("format", ["V2", "V3", "V2-CBC"])
 def test_al_11_answer_is_in_terms_of_the_plaintext(s3: StrictWorld, format: str) -> None:
-    """ContentLength is the plaintext's, the envelope stays visible, and all else is as S3 says it (AL-11)."""
+    """ContentLength and Metadata are the user's, the envelope stays visible, and all else is as S3 says it (AL-11)."""
     store(s3, format)
     ours = s3.client(**ENCODERS[format].options).get_object(**s3.object_at())
     boto3s = s3.plain.get_object(**s3.object_at())
@@ -107,6 +107,8 @@ def test_al_11_answer_is_in_terms_of_the_plaintext(s3: StrictWorld, format: str)
         answer.pop("ContentLength")
         answer.pop("ResponseMetadata")
         answer.pop("ChecksumCRC32", None)
+    assert ours.pop("Metadata") == {}
+    assert ours.pop("EncryptionEnvelope") == boto3s.pop("Metadata")
     assert ours == boto3s
 
 

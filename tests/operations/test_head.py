@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from botocore.exceptions import ClientError
 from support.encoders import AUTHENTICATED, ENCODERS
 from support.fake_kms import KMS_KEY_ARN, FakeKms
 from support.servers import CHUNKED
+from support.strict_s3 import StoredObject
 from support.worlds import AES_KEY, KEY, StrictWorld, error_of
 
 from s3_encryption import AesKeyring, CommitmentPolicy, KmsKeyring
@@ -22,6 +24,8 @@ def heads(s3: StrictWorld, **parameters: Any) -> tuple[dict[str, Any], dict[str,
     for client in (s3.client(), s3.plain):
         answer = client.head_object(**s3.object_at(), **parameters)
         answer.pop("ResponseMetadata")
+        # What S3 has in one place, of which the user's is apart.
+        answer["Metadata"] |= answer.pop("EncryptionEnvelope", {})
         answers.append(answer)
     return answers[0], answers[1]
 
@@ -163,3 +167,46 @@ def test_no_key_service_is_asked(s3: StrictWorld, kms: FakeKms) -> None:
     answer = s3.client(keyring=AesKeyring(AES_KEY)).head_object(**s3.object_at())
     assert answer["ContentLength"] == 6
     assert kms.count("decrypt") == 0
+
+
+# --- metadata ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", [str, str.title, str.upper], ids=["lower", "title", "upper"])
+@pytest.mark.parametrize("format", ENCODERS)
+def test_metadata_is_the_users(s3: StrictWorld, format: str, case: Callable[[str], str]) -> None:
+    """The envelope of every format, in whatever letter case, is shown apart, also where it tells no length."""
+    encoded = ENCODERS[format].encode(bytes(61))
+    stored = {case(name): text for name, text in encoded.metadata.items()} | {"owner": "somebody", "x-amz-mine": "1"}
+    headers = {f"x-amz-meta-{name}": text for name, text in stored.items()}
+    s3.server.objects[f"/{s3.bucket}/{KEY}"] = StoredObject(encoded.body, '"etag"', headers)
+    for client in (s3.client(**ENCODERS[format].options), s3.client()):
+        answer = client.head_object(**s3.object_at())
+        assert answer["Metadata"] == {"owner": "somebody", "x-amz-mine": "1"}
+        assert answer["EncryptionEnvelope"] == encoded.metadata
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [{}, {"owner": "somebody"}, {"x-amz-iv": "of mine"}, {"x-amz-crypto-instr-file": ""}],
+    ids=["none", "own", "one-field", "instruction-file"],
+)
+def test_metadata_of_what_has_no_envelope_is_left_alone(s3: StrictWorld, metadata: dict[str, str]) -> None:
+    """Where there is no whole envelope, all names are the user's, or for somebody to look at."""
+    s3.store(b"text", metadata)
+    answer = s3.client().head_object(**s3.object_at())
+    assert answer["Metadata"] == metadata
+    assert "EncryptionEnvelope" not in answer
+
+
+@pytest.mark.parametrize("policy", CommitmentPolicy, ids=lambda policy: policy.name)
+def test_envelope_in_an_instruction_file_is_shown_as_far_as_it_is_here(
+    s3: StrictWorld, policy: CommitmentPolicy
+) -> None:
+    """Of V3 three fields are with the object, and shown apart; of V2 none."""
+    client = s3.client(commitment_policy=policy, envelope_location="instruction_file")
+    client.put_object(**s3.object_at(), Body=b"secret", Metadata={"owner": "somebody"})
+    for answer in (client.head_object(**s3.object_at()), client.get_object(**s3.object_at())):
+        assert answer["Metadata"] == {"owner": "somebody"}
+        shown = {"x-amz-c", "x-amz-d", "x-amz-i"} if policy.commits_on_encrypt else set()
+        assert answer.get("EncryptionEnvelope", {}).keys() == shown

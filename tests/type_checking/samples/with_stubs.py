@@ -22,7 +22,10 @@ def is_a_client(s3: S3EncryptionClient) -> Iterator[ObjectTypeDef]:
     wants_a_client(s3)
     assert_type(s3.get_object(Bucket="b", Key="k")["Body"], StreamingBody)
     assert_type(s3.put_object(Bucket="b", Key="k"), PutObjectOutputTypeDef)
-    assert_type(s3.head_object(Bucket="b", Key="k"), HeadObjectOutputTypeDef)
+    head: HeadObjectOutputTypeDef = s3.head_object(Bucket="b", Key="k")
+    assert_type(head["ContentLength"], int)
+    assert_type(s3.head_object(Bucket="b", Key="k")["EncryptionEnvelope"], dict[str, str])
+    assert_type(s3.get_object(Bucket="b", Key="k")["EncryptionEnvelope"], dict[str, str])
     assert_type(s3.get_paginator("list_objects_v2"), ListObjectsV2Paginator)
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket="b"):
         yield from page.get("Contents", [])
