@@ -64,7 +64,7 @@ def managed_copy(call: Call, extra_args: Params, copy: Callable[[Params], object
         head: Sends requests about the source.
     """
     call = replace(call, params={**extra_args, **call.params})
-    source = CopySource.of(replace(call, send=head))
+    source = CopySource.of(replace(call, send=head), keeps_metadata=MANAGED_COPIES_KEEP_METADATA)
     if source is None:
         copy(extra_args)
         return
@@ -89,8 +89,14 @@ class CopySource:
     fields: Mapping[str, str]
 
     @classmethod
-    def of(cls, call: Call) -> CopySource | None:
+    def of(cls, call: Call, *, keeps_metadata: bool = True) -> CopySource | None:
         """Return what a copy must know of its source; None if there is none, so that S3 may say so in its own words.
+
+        S3 is asked only for what the copy depends on.
+
+        Args:
+            call: The copy.
+            keeps_metadata: Whether who copies sees to the metadata that is not replaced.
 
         Raises:
             InvalidEnvelopeError: The copy's metadata are given anew, and the envelope may be among those that S3 does
@@ -101,6 +107,9 @@ class CopySource:
         if address is None:
             return None
         check_key(call, params["Key"], address["Key"])
+        finds_file = call.instruction_file_suffix is None and not call.encryption.settings.ignore_instruction_files
+        if keeps_metadata and not finds_file and params.get("MetadataDirective") != "REPLACE":
+            return cls(address, "", {}, {})
         repeated = {to: params[name] for name, to in _SOURCE_PARAMETERS.items() if name in params}
         try:
             head = call.send("HeadObject", {**repeated, **address})
