@@ -58,10 +58,10 @@ class ChunkedBody:
     def read(self, size: int | None = -1) -> Buffer:
         """Return the next piece, whatever its size, since urllib3 sends what it gets; nothing at the end only.
 
-        All that is left for None or a negative size.
+        All that is left for None or a negative size. Whoever keeps a piece, as an event handler that reads the body
+        before it is sent, finds it as it was.
         """
         if size is None or size < 0:
-            # A copy of each piece: its memory is used again for a later one.
             return b"".join([bytes(piece) for piece in self._pieces])
         return next(self._pieces, b"")
 
@@ -80,6 +80,10 @@ class ChunkedBody:
     def signal_not_transferring(self) -> None:
         """Pass on what s3transfer says to its bodies."""
         self._reader.signal_not_transferring()
+
+    # As s3transfer's older S3Transfer says it.
+    enable_callback = signal_transferring
+    disable_callback = signal_not_transferring
 
     def _new_pass(self) -> Generator[Buffer, None, None]:
         crc = Crc32()

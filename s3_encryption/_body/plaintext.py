@@ -24,6 +24,9 @@ from ..exceptions import BodyChangedError, BodyMismatchError, ConfigurationError
 from .raw_stream import read_full
 from .sizes import AHEAD_BYTES, IO_BLOCK_BYTES, SMALL_BODY_BYTES
 
+# What s3transfer says to its bodies, and how its older S3Transfer does.
+_OLDER_SIGNALS = {"signal_transferring": "enable_callback", "signal_not_transferring": "disable_callback"}
+
 
 class PlaintextSource:
     """A caller's Body, from the position at which it was given.
@@ -171,7 +174,7 @@ class PlaintextSource:
 
     def signal(self, name: str) -> None:
         """Pass on what s3transfer says to its bodies, where this is one of them."""
-        receiver = getattr(self.body, name, None)
+        receiver = getattr(self.body, name, getattr(self.body, _OLDER_SIGNALS[name], None))
         if receiver is not None:
             receiver()
 

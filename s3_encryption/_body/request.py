@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator
 from typing import IO, Any
 
-from .._crypto.buffers import BufferRing, fresh_memory
+from .._crypto.buffers import BufferRing, LendingRing, fresh_memory
 from .._crypto.contexts import CipherContext, update_to_memory
 from .._crypto.keystream import KeystreamSegment
 from .._crypto.primitives import Buffer
@@ -123,7 +123,7 @@ class EncryptingReader(RawStream):
         self.close()
 
     def blocks(self, observe: Callable[[Buffer], object]) -> Generator[Buffer, None, None]:
-        """Yield all of the ciphertext, from a source that is at its start; a block is good until the next is asked for.
+        """Yield all of the ciphertext, from a source that is at its start; a block that is kept stays as it is.
 
         The fast way to read, and the only one in that pass.
 
@@ -133,8 +133,9 @@ class EncryptingReader(RawStream):
         if self._failure is not None:
             raise self._failure
         try:
-            # One block waits while the next is made; made ahead, a third is being sent meanwhile.
-            yield from self._pass(BufferRing(3 if self._ahead else 2), observe)
+            # One block waits while the next is made; made ahead, a third is being sent meanwhile. And who asks for more
+            # still holds what was sent last.
+            yield from self._pass(LendingRing(4 if self._ahead else 3), observe)
         except Exception as error:
             self._failure = error
             raise
@@ -167,6 +168,10 @@ class EncryptingReader(RawStream):
     def signal_not_transferring(self) -> None:
         """Pass on what s3transfer says to its bodies: from now on reading is not progress."""
         self._source.signal("signal_not_transferring")
+
+    # As s3transfer's older S3Transfer says it.
+    enable_callback = signal_transferring
+    disable_callback = signal_not_transferring
 
     def _pass(self, memory: Callable[[int], memoryview], observe: Callable[[Buffer], object]) -> Iterator[Buffer]:
         blocks = encrypted_blocks(self._source, self._segment.new_context(), self._claims, memory, observe)

@@ -28,6 +28,35 @@ class BufferRing:
         return self._blocks[0][:size]
 
 
+class LendingRing:
+    """The same for blocks that may be kept: memory that somebody still holds is not used again.
+
+    Args:
+        blocks: How many are in use at a time, and one more: who asks for a block may hold the last one until he has it.
+    """
+
+    def __init__(self, blocks: int) -> None:
+        self._blocks: deque[bytearray] = deque([bytearray() for _ in range(blocks)])
+
+    def __call__(self, size: int) -> memoryview:
+        """Return room for ``size`` bytes, which stays as it is as long as any view of it is held."""
+        self._blocks.rotate()
+        if size > len(self._blocks[0]) or _is_held(self._blocks[0]):
+            self._blocks[0] = bytearray(size)
+        return memoryview(self._blocks[0])[:size]
+
+
+def _is_held(memory: bytearray) -> bool:
+    """Return whether there is a view of some memory: then Python does not let its size be changed."""
+    if not memory:
+        return False
+    try:
+        memory.append(memory.pop())
+    except BufferError:
+        return True
+    return False
+
+
 def fresh_memory(size: int) -> memoryview:
     """Return room for ``size`` bytes that nobody else has."""
     return memoryview(bytearray(size))

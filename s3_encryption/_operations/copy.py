@@ -109,7 +109,7 @@ class CopySource:
         check_key(call, params["Key"], address["Key"])
         finds_file = call.instruction_file_suffix is None and not call.encryption.settings.ignore_instruction_files
         if keeps_metadata and not finds_file and params.get("MetadataDirective") != "REPLACE":
-            return cls(address, "", {}, {})
+            return cls(address, None, {}, {})
         repeated = {to: params[name] for name, to in _SOURCE_PARAMETERS.items() if name in params}
         try:
             head = call.send("HeadObject", {**repeated, **address})

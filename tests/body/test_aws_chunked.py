@@ -46,8 +46,8 @@ def reader_of(body: Any, *, ahead: bool = False) -> EncryptingReader:
 
 
 def sent(body: ChunkedBody) -> bytes:
-    """Return all that urllib3 would send; pieces are copied at once, since their memory is used again."""
-    return b"".join(iter(lambda: bytes(body.read(128 * 1024)), b""))
+    """Return all that urllib3 would send. No piece may change while others are read."""
+    return b"".join(list(iter(lambda: body.read(128 * 1024), b"")))
 
 
 def decoded(wire: bytes) -> tuple[bytes, bytes]:
@@ -73,6 +73,16 @@ def test_body_means_what_botocores_means(length: int, ahead: bool) -> None:
         assert body.read(1) == b""
         assert body.seek(0) == 0
     assert expected[0] == reference.gcm_encrypt(KEY.key, KEY.iv, DATA[:length])
+
+
+@pytest.mark.parametrize("ahead", [False, True], ids=["", "ahead"])
+def test_memory_of_what_was_sent_is_used_again(ahead: bool) -> None:
+    """Who holds one piece at a time, as urllib3 does, makes the body need a few blocks, however long it is."""
+    body = ChunkedBody(reader_of(io.BytesIO(bytes(12 * IO_BLOCK_BYTES)), ahead=ahead))
+    used: list[Any] = [piece.obj for piece in iter(lambda: body.read(1), b"") if isinstance(piece, memoryview)]
+    blocks = {id(memory) for memory in used if len(memory) == IO_BLOCK_BYTES}
+    assert len(used) >= 12
+    assert len(blocks) <= (4 if ahead else 3)
 
 
 def test_chunks_are_no_smaller_than_s3_allows() -> None:
@@ -107,7 +117,9 @@ def test_what_s3transfer_says_reaches_the_source() -> None:
     body = ChunkedBody(reader_of(source))
     body.signal_transferring()
     body.signal_not_transferring()
-    assert source.signals == ["transferring", "not transferring"]
+    body.enable_callback()
+    body.disable_callback()
+    assert source.signals == ["transferring", "not transferring"] * 2
 
 
 def test_body_is_read_again_from_its_start_only() -> None:
@@ -125,6 +137,23 @@ def test_all_that_is_left_can_be_read_at_once(size: int | None) -> None:
     start = bytes(body.read(1))
     assert start + body.read(size) == expected
     assert body.read(size) == b""
+
+
+@pytest.mark.parametrize("size", [None, 64 * 1024], ids=["at-once", "in-pieces"])
+def test_handler_that_collects_a_body_gets_what_is_sent(s3_over_tls: StrictWorld, size: int | None) -> None:
+    """A handler of before-send that reads the body first keeps what it got, and the body is sent from its start."""
+    recorded: list[bytes] = []
+
+    def record(request: Any, **event: Any) -> None:
+        recorded.extend(iter(lambda: request.body.read(size), b""))
+        request.body.seek(0)
+
+    client = s3_over_tls.new_client()
+    client.meta.events.register("before-send.s3.PutObject", record)
+    client.put_object(**s3_over_tls.object_at(), Body=io.BytesIO(DATA))
+    (put,) = s3_over_tls.server.of("PUT")
+    assert b"".join(recorded) == put.raw_body
+    assert decoded(b"".join(recorded))[0] == put.body
 
 
 def test_large_objects_pass_through_moto_in_the_same_process() -> None:

@@ -154,7 +154,9 @@ def test_signals_reach_the_source() -> None:
     reader = reader_of(source)
     reader.signal_transferring()
     reader.signal_not_transferring()
-    assert source.signals == ["transferring", "not transferring"]
+    reader.enable_callback()
+    reader.disable_callback()
+    assert source.signals == ["transferring", "not transferring"] * 2
 
 
 def test_rewinding_reaches_the_source_at_once() -> None:

@@ -7,7 +7,7 @@ import tracemalloc
 
 import pytest
 
-from s3_encryption._crypto.buffers import BufferRing, GrowingBuffer, fresh_memory
+from s3_encryption._crypto.buffers import BufferRing, GrowingBuffer, LendingRing, fresh_memory
 
 MIB = 1024 * 1024
 DATA = random.Random("buffers").randbytes(300_000)
@@ -34,6 +34,27 @@ def test_block_has_the_size_that_is_asked_for() -> None:
     assert [len(ring(size)) for size in (10, 100, 0, 200, 150)] == [10, 100, 0, 200, 150]
     ring(200)[:] = b"x" * 200
     assert bytes(first) == bytes(100)
+
+
+def test_memory_that_is_held_is_not_used_again() -> None:
+    """A block, or any part of one, that somebody keeps stays as it is, however often the ring goes round."""
+    ring, kept = LendingRing(2), []
+    for number in range(10):
+        block = ring(100)
+        block[:] = bytes([number]) * 100
+        kept.append(block[40:60] if number % 2 else block)
+    assert [set(bytes(each)) for each in kept] == [{number} for number in range(10)]
+
+
+def test_memory_that_nobody_holds_is_used_again() -> None:
+    """With one block more than are in use, who lets each go when he has the next one gets the same memory."""
+    ring, used = LendingRing(3), []
+    block = before = ring(100)
+    for size in (100, 100, 50, 0, 100, 70):
+        before, block = block, ring(size)
+        assert (len(block), before.obj is block.obj) == (size, False)
+        used.append(block.obj)
+    assert len({id(memory) for memory in used}) == 3
 
 
 def test_fresh_memory_is_nobody_elses() -> None:

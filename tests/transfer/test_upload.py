@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 import boto3.s3.transfer
 import pytest
+import s3transfer
 from boto3.exceptions import S3UploadFailedError
 from boto3.s3.transfer import S3Transfer, TransferConfig
 from botocore.exceptions import ClientError, ParamValidationError
@@ -86,6 +87,9 @@ WAYS: dict[str, Way] = {
     "S3Transfer": lambda s3, client, path, callback: S3Transfer(client).upload_file(
         str(path), s3.bucket, KEY, callback=callback
     ),
+    "s3transfer.S3Transfer": lambda s3, client, path, callback: s3transfer.S3Transfer(client).upload_file(
+        str(path), s3.bucket, KEY, callback=callback
+    ),
     "TransferManager": with_manager,
 }
 
@@ -102,13 +106,13 @@ def test_al_01_up_05_up_22_upload_of_any_size_is_one_encrypted_object(
     assert sum(progress) == size
 
 
-@pytest.mark.parametrize("size", [1000, CHUNK + 1000])
+@pytest.mark.parametrize("size", [1000, 2 * MIB, CHUNK + 1000])
 @pytest.mark.parametrize("way", WAYS)
 def test_al_02_upload_in_any_way_is_one_encrypted_object(s3: StrictWorld, tmp_path: Path, way: str, size: int) -> None:
     """AL-02: whatever calls the client, nothing is stored in the clear, and progress is what plain boto3 reports."""
     path = file_with(tmp_path, DATA[:size])
     totals = []
-    for client in (s3.plain, s3.client()):
+    for client in (s3.plain_client(), s3.new_client()):
         progress: list[int] = []
         WAYS[way](s3, client, path, progress.append)
         totals.append(sum(progress))
@@ -116,11 +120,11 @@ def test_al_02_upload_in_any_way_is_one_encrypted_object(s3: StrictWorld, tmp_pa
     assert totals == [size, size]
 
 
-@pytest.mark.parametrize("way", ["upload_file", "upload_fileobj"])
+@pytest.mark.parametrize("way", ["upload_file", "upload_fileobj", "s3transfer.S3Transfer"])
 def test_upload_over_https_is_one_encrypted_object(s3_over_tls: StrictWorld, tmp_path: Path, way: str) -> None:
     """The same where bodies are sent in one pass."""
     progress: list[int] = []
-    WAYS[way](s3_over_tls, s3_over_tls.client(), file_with(tmp_path, DATA[: CHUNK + 7]), progress.append)
+    WAYS[way](s3_over_tls, s3_over_tls.new_client(), file_with(tmp_path, DATA[: CHUNK + 7]), progress.append)
     assert stored_plaintext(s3_over_tls) == DATA[: CHUNK + 7]
     assert sum(progress) == CHUNK + 7
 
