@@ -95,6 +95,14 @@ class ExpectedRequest:
         self.is_checked = False
         self.is_watched = False
 
+    def with_checksum(self, params: dict[str, Any], default: str | None) -> dict[str, Any]:
+        """Return the parameters as event handlers have left them, with the checksum that the body brings along.
+
+        Not earlier: a handler may name another algorithm. Where botocore does not ask, it computes the checksum itself.
+        """
+        add = getattr(self._body, "with_checksum", None)
+        return params if add is None else add(params, default)
+
     def prepared(self, request: dict[str, Any]) -> dict[str, Any]:
         """Check that it is in a request of botocore's, and return the request to send.
 

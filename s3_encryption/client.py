@@ -197,6 +197,11 @@ class S3EncryptionClient(_Client):
             return response
         return super()._make_api_call(operation_name, params)
 
+    def _convert_to_request_dict(self, api_params: Params, *model: Any, **more: Any) -> Any:
+        if self._expected is not None:
+            api_params = self._expected.with_checksum(api_params, self._encryption.default_checksum)
+        return super()._convert_to_request_dict(api_params, *model, **more)
+
     def _make_request(self, operation_model: Any, request_dict: dict[str, Any], *context: Any, **more: Any) -> Any:
         request = request_dict if self._expected is None else self._expected.prepared(request_dict)
         return super()._make_request(operation_model, request, *context, **more)

@@ -39,6 +39,7 @@ NAMES = {
     "_raw_stream": "works",
     "_make_request": "import",
     "_make_api_call": "import",
+    "_convert_to_request_dict": "works",
     "_endpoint": "works",
     "make_request": "works",
     "_serializer": "works",

@@ -271,6 +271,21 @@ _DIGESTS: dict[str, tuple[Callable[[], Any], str | None]] = {
 _NOT_DIGESTS = frozenset({"ChecksumAlgorithm", "ChecksumMode", "ChecksumType"})
 
 
+def with_crc32(params: dict[str, Any], default: str | None) -> dict[str, Any]:
+    """Return the parameters of a request with a small body, with its CRC-32, where botocore would send one.
+
+    Botocore would put it behind the body, in chunks; here it goes into a header. Others are left to botocore.
+
+    Args:
+        params: The parameters, to which event handlers add no more: they may name another algorithm.
+        default: The algorithm of the checksum that botocore adds where none is asked for.
+    """
+    is_given = any(is_digest_name(name) and name != "ContentMD5" for name in params)
+    if is_given or params.get("ChecksumAlgorithm", default) != "CRC32":
+        return params
+    return {**params, "ChecksumAlgorithm": "CRC32", "ChecksumCRC32": crc32_of(params["Body"].getbuffer())}
+
+
 def digest_field(name: str, blocks: Iterable[Buffer]) -> dict[str, str]:
     """Return a digest of some bytes as the parameter of its name; nothing where it can't be computed here."""
     if name not in _DIGESTS:
@@ -314,6 +329,11 @@ class PlaintextClaims:
     digests: dict[str, str] = field(default_factory=dict)
     # Learns the plaintext's CRC-32 and length, where what is declared is that of a larger whole.
     on_crc32: Callable[[int, int], object] | None = None
+
+    @property
+    def has_md5(self) -> bool:
+        """Whether the body's Content-MD5 was declared, so that its request is to have one, or a better checksum."""
+        return "ContentMD5" in self.digests
 
     def check_all(self, plaintext: Buffer) -> None:
         """Check that a plaintext held in memory is what was declared."""

@@ -18,7 +18,7 @@ from .._crypto.keystream import KeystreamSegment
 from .._crypto.primitives import Buffer
 from .aws_chunked import ChunkedBody
 from .background import BackgroundThread, Task
-from .plaintext import PlaintextClaims, PlaintextSource
+from .plaintext import PlaintextClaims, PlaintextSource, with_crc32
 from .raw_stream import RawStream
 from .sizes import IO_BLOCK_BYTES, SPOOL_MEMORY_BYTES
 
@@ -57,6 +57,9 @@ def encrypted_blocks(
 
 class SmallBody(io.BytesIO):
     """A small body, ready to be sent: not worth the question whether it may be ("Expect: 100-continue")."""
+
+    # What it adds to the parameters of its request.
+    with_checksum = staticmethod(with_crc32)
 
 
 class EncryptingReader(RawStream):

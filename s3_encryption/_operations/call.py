@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 
 from botocore.exceptions import ClientError
 
+from .._body.plaintext import digest_field
+from .._body.sizes import IO_BLOCK_BYTES
 from .._keys.keyring import Keyring
 from .._sealer import ObjectSealer
 from .._settings import Settings
@@ -71,6 +73,21 @@ class Call:
     def repeated(self) -> Params:
         """Return what every request about the call's object must repeat."""
         return {name: self.params[name] for name in REPEATED_PARAMETERS if name in self.params}
+
+    def content_md5(self, body: Any, params: Params) -> Params:
+        """Return the Content-MD5 of a body that is at its start, where its request will have no other checksum.
+
+        For a body that S3 may refuse without one (Object Lock): any server knows it, whatever else it does not know.
+
+        Args:
+            body: The ciphertext, a binary file; it is read, and at its start again.
+            params: The parameters of the request.
+        """
+        if params.get("ChecksumAlgorithm", self.encryption.default_checksum) is not None:
+            return {}
+        digest = digest_field("ContentMD5", iter(lambda: body.read(IO_BLOCK_BYTES), b""))
+        body.seek(0)
+        return digest
 
 
 def s3_error(code: str, message: str, operation: str) -> ClientError:

@@ -32,7 +32,7 @@ from .._body.request import EncryptingReader, SmallBody
 from .._crypto.gf2 import combined_crc32
 from .._crypto.primitives import Buffer
 from ..exceptions import ConfigurationError, UnsupportedOperationError
-from .call import Call, error_code, s3_error
+from .call import Call, Params, error_code, s3_error
 from .open_uploads import OPEN_UPLOADS
 from .part import Part, PartState
 from .placement import Placement
@@ -60,6 +60,8 @@ def create_multipart_upload(call: Call) -> Any:
     # Before anything is sent: S3 shall keep no upload that nobody can go on with.
     upload = Upload(sealed.content_key, params, finish=placed.put_instruction_file)
     response = upload.created = call.send("CreateMultipartUpload", dict(params))
+    # As S3 has it: an event handler may have named another one.
+    upload.listed_checksum = response.get("ChecksumAlgorithm", params.get("ChecksumAlgorithm"))
     OPEN_UPLOADS.add(_place(call, response["UploadId"]), upload, call.encryption.sealer.keyring)
     return response
 
@@ -84,7 +86,7 @@ def _upload_part(call: Call, upload: Upload, source: PlaintextSource) -> Any:
         claims = replace(claims, on_crc32=part.note_crc32)
     with part.held(), upload.call_for(part):
         # What is sent later, as the caller would send it now.
-        part.params = params
+        part.params, part.has_md5 = params, claims.has_md5
         return _send_or_park(call, upload, part, source, claims)
 
 
@@ -96,9 +98,9 @@ def _send_or_park(call: Call, upload: Upload, part: Part, source: PlaintextSourc
     upload.announce(part, length)
     if upload.may_be_sent(part, source.raise_if_cancelled):
         if parked is None:
-            answer = _send(call, upload, part, source, claims)
+            answer = _send(call, part, part.params, source, claims)
         else:
-            answer = _send(call, upload, part, PlaintextSource(parked), PlaintextClaims())
+            answer = _send(call, part, part.params, PlaintextSource(parked), PlaintextClaims())
             parked.leave()
         upload.note_sent(part, answer, answer["ETag"])
         return answer
@@ -128,10 +130,12 @@ def _parked(upload: Upload, source: PlaintextSource, claims: PlaintextClaims) ->
     return upload.space.park(checked())
 
 
-def _send(call: Call, upload: Upload, part: Part, source: PlaintextSource, claims: PlaintextClaims) -> Any:
+def _send(call: Call, part: Part, params: Params, source: PlaintextSource, claims: PlaintextClaims) -> Any:
+    """Send a part as its caller declared it: with a Content-MD5 in the place of the plaintext's."""
     assert part.segment is not None  # who sends has a place for it
     body = EncryptingReader(source, part.segment, claims)
-    return call.send("UploadPart", {**part.params, **upload.checksum, "Body": body})
+    md5 = call.content_md5(body, params) if part.has_md5 else {}
+    return call.send("UploadPart", {**params, "Body": body, **md5})
 
 
 def _send_parked(call: Call, upload: Upload) -> None:
@@ -149,7 +153,8 @@ def _send_parked(call: Call, upload: Upload) -> None:
 def _send_from_parked(call: Call, upload: Upload, part: Part) -> None:
     assert part.parked is not None  # who sends has seen that
     part.parked.seek(0)
-    answer = _send(call, upload, part, PlaintextSource(part.parked), PlaintextClaims())
+    params = {**part.params, **upload.checksum}
+    answer = _send(call, part, params, PlaintextSource(part.parked), PlaintextClaims())
     # The caller knows it by the ETag that stands for S3's.
     upload.note_sent(part, answer, part.etag)
 
@@ -174,7 +179,7 @@ def complete_multipart_upload(call: Call) -> Any:
                 kept["MpuObjectSize"] += upload.ghash.key.suite.tag_bytes
             kept["MultipartUpload"] = {"Parts": parts}
             upload.complete(call.send("CompleteMultipartUpload", kept))
-        upload.finish(call.send)
+        upload.finish(call)
     OPEN_UPLOADS.forget(_place(call, params["UploadId"]))
     upload.close()
     return upload.answer
@@ -240,15 +245,15 @@ def _send_rest(call: Call, upload: Upload, numbers: Sequence[int]) -> list[dict[
     rest = upload.tag()[upload.tag_bytes_behind_last :]
     if rest:
         last = parts[-1]
-        own = {**last.params, **upload.checksum, "PartNumber": last.number + 1, "Body": SmallBody(rest)}
-        answers[last.number + 1] = call.send("UploadPart", own)
+        own, body = {**last.params, **upload.checksum, "PartNumber": last.number + 1}, SmallBody(rest)
+        answers[last.number + 1] = call.send("UploadPart", {**own, "Body": body, **call.content_md5(body, own)})
     return [_complete_entry(number, answer, upload) for number, answer in answers.items()]
 
 
 def _complete_entry(number: int, answer: Mapping[str, Any], upload: Upload) -> dict[str, Any]:
     """Return the entry for a part as S3 has it; a caller knows other ETags and digests."""
     # Other digests than the upload was created for have no place there, as boto3's own transfers have it.
-    names = ("ETag", f"Checksum{upload.params.get('ChecksumAlgorithm')}")
+    names = ("ETag", f"Checksum{upload.listed_checksum}")
     return {"PartNumber": number, **{name: answer[name] for name in names if name in answer}}
 
 

@@ -59,6 +59,8 @@ class Part:
         self.number = number
         self.params: dict[str, Any] = {}
         self.state = PartState.NEW
+        # Whether the caller declared a Content-MD5 in that attempt.
+        self.has_md5 = False
         self.length: int | None = None
         self.changed = datetime.now(timezone.utc)
         self.etag = ""

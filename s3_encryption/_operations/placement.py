@@ -17,7 +17,7 @@ from ..exceptions import (
     UnsupportedOperationError,
     quoted,
 )
-from .call import CONTEXT_PARAMETER, REPEATED_PARAMETERS, Call, Params, Send
+from .call import CONTEXT_PARAMETER, REPEATED_PARAMETERS, Call, Params
 
 _MAX_KEY_BYTES = 1024
 
@@ -123,14 +123,15 @@ class PlacedEnvelope:
         except InvalidEnvelopeError as error:
             raise KeyringAnswerError(f"Nobody could read what the keyring wrapped. {error}") from error
 
-    def put_instruction_file(self, send: Send) -> None:
+    def put_instruction_file(self, call: Call) -> None:
         """Store the instruction file of the object, where it has one.
 
         It goes after the object: what S3 refuses to put must not cost the object that is there its envelope.
         """
         if self.file is not None:
             marker = {formats.INSTRUCTION_FILE_MARKER: ""}
-            send("PutObject", {**self.file, "Body": SmallBody(self.file_content), "Metadata": marker})
+            body = SmallBody(self.file_content)
+            call.send("PutObject", {**self.file, "Body": body, **call.content_md5(body, self.file), "Metadata": marker})
 
 
 def suffix_of(call: Call) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from .._body.plaintext import PlaintextClaims, PlaintextSource, check_length, crc32_of, digest_field, take_claims
+from .._body.plaintext import PlaintextClaims, PlaintextSource, check_length, take_claims
 from .._body.request import EncryptingReader, SmallBody, encrypted_in_spool
 from .._crypto.content import ContentKey
 from .._crypto.ghash import Ghash
 from .._crypto.keystream import KeystreamSegment
 from ..exceptions import UnsupportedOperationError
-from .call import Call, Params
+from .call import Call
 from .placement import Placement
 
 
@@ -37,33 +37,19 @@ def _put(call: Call, source: PlaintextSource) -> Any:
     sealed = call.encryption.sealer.seal(call.encryption_context)
     placed = placement.with_envelope(sealed.envelope)
     params["Metadata"] = placed.metadata
-    if small is not None:
-        response = call.send("PutObject", {**params, **_small_body(call, sealed.content_key, small, claims)})
-    else:
-        with _large_body(source, sealed.content_key, claims) as body:
-            response = call.send("PutObject", {**params, "Body": body})
-    placed.put_instruction_file(call.send)
+    with _encrypted(source, small, sealed.content_key, claims) as body:
+        md5 = call.content_md5(body, params) if claims.has_md5 else {}
+        response = call.send("PutObject", {**params, "Body": body, **md5})
+    placed.put_instruction_file(call)
     return response
 
 
-def _small_body(call: Call, key: ContentKey, plaintext: bytes, claims: PlaintextClaims) -> Params:
-    """Return the parameters of a body that is encrypted at once.
-
-    Its checksum goes into a header: botocore would put it behind the body, in chunks.
-    """
-    body = key.encrypt(plaintext)
-    algorithm = call.params.get("ChecksumAlgorithm", call.encryption.default_checksum)
-    if algorithm == "CRC32":
-        return {"Body": SmallBody(body), "ChecksumCRC32": crc32_of(body)}
-    if algorithm is None and "ContentMD5" in claims.digests:
-        return {"Body": SmallBody(body), **digest_field("ContentMD5", [body])}
-    return {"Body": SmallBody(body)}
-
-
-def _large_body(
-    source: PlaintextSource, key: ContentKey, claims: PlaintextClaims
+def _encrypted(
+    source: PlaintextSource, small: bytes | None, key: ContentKey, claims: PlaintextClaims
 ) -> contextlib.AbstractContextManager[Any]:
-    """Return what to send for a large source: from a temporary file, or made while it is sent."""
+    """Return what to send: encrypted at once where it is small, from a temporary file, or made while it is sent."""
+    if small is not None:
+        return contextlib.nullcontext(SmallBody(key.encrypt(small)))
     if source.length is None or not key.suite.authenticated:
         return encrypted_in_spool(source, key.encryptor(), claims)
     segment = KeystreamSegment(Ghash(key), is_whole=True)

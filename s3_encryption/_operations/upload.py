@@ -62,7 +62,7 @@ class Upload:
     Args:
         key: The key of the object's content.
         params: Those that the upload was created with.
-        finish: Stores what belongs beside the object, by a function that sends requests.
+        finish: Stores what belongs beside the object, for the call that completes the upload.
     """
 
     def __init__(self, key: ContentKey, params: dict[str, Any], finish: Callable[[Any], object]) -> None:
@@ -74,6 +74,8 @@ class Upload:
         # What S3 said when it was created.
         self.created: Mapping[str, Any] = {}
         self.finish = finish
+        # The algorithm of the digests that Complete lists, if any.
+        self.listed_checksum: str | None = None
         self.state = UploadState.OPEN
         # Held by whoever completes it.
         self.completing = threading.Lock()

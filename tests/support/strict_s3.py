@@ -15,7 +15,7 @@ import re
 import uuid
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
@@ -26,6 +26,7 @@ MAX_METADATA_BYTES = 2048
 MAX_KEY_BYTES = 1024
 
 _CHECKSUM_PREFIX = "x-amz-checksum-"
+_UPLOAD_CHECKSUM = ("x-amz-checksum-algorithm", "x-amz-checksum-type")
 _COPY_SOURCE = "x-amz-copy-source"
 # What is stored with an object besides its user metadata, and comes back with it.
 _KEPT_HEADERS = (
@@ -231,7 +232,9 @@ class StrictS3(RecordingServer):
             request.headers.get("x-amz-checksum-algorithm"),
             request.headers.get("x-amz-checksum-type") == "FULL_OBJECT",
         )
-        return _xml("InitiateMultipartUploadResult", f"<UploadId>{upload_id}</UploadId>")
+        answer = _xml("InitiateMultipartUploadResult", f"<UploadId>{upload_id}</UploadId>")
+        asked = {name: request.headers[name] for name in _UPLOAD_CHECKSUM if name in request.headers}
+        return replace(answer, headers={**answer.headers, **asked})
 
     def _upload(self, request: Request) -> Upload:
         upload = self.uploads.get(request.query["uploadId"])
