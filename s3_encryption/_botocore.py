@@ -19,7 +19,6 @@ import botocore.session
 from botocore.client import BaseClient
 from botocore.exceptions import HTTPClientError, ParamValidationError
 
-from ._checks import checked_read
 from .exceptions import S3EncryptionClientError, UnsupportedOperationError
 
 _TOO_NEW = (
@@ -357,38 +356,6 @@ RETRYABLE_DOWNLOAD_ERRORS: Any = _found("s3transfer.utils", "S3_RETRYABLE_DOWNLO
 # Older versions of s3transfer lose the metadata of what they copy in parts, unless they are given it; to newer ones it
 # does no harm.
 MANAGED_COPIES_KEEP_METADATA = hasattr(_found("s3transfer.copies", "CopySubmissionTask"), "PRESERVED_METADATA_FIELDS")
-
-
-class FullReader:
-    """A file-like object whose ``read(size)`` is short only at the end, and never anything but bytes.
-
-    s3transfer takes one read for one part, and what a socket or pipe did not deliver at once would be lost; and it
-    takes None, of a non-blocking source, for the end.
-    """
-
-    def __init__(self, source: Any) -> None:
-        self._source = source
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._source, name)
-
-    def read(self, size: int | None = -1) -> bytes:
-        """Return ``size`` bytes, or all that is left.
-
-        Raises:
-            ConfigurationError: The source gives anything else than bytes, or more than it is asked for.
-        """
-        if size is None or size < 0:
-            return checked_read(self._source.read())
-        piece = checked_read(self._source.read(size), size)
-        if not piece or len(piece) == size:
-            return piece
-        parts = [piece]
-        size -= len(piece)
-        while size > 0 and (piece := checked_read(self._source.read(size), size)):
-            parts.append(piece)
-            size -= len(piece)
-        return b"".join(parts)
 
 
 def transfer_manager(client: Any, config: Any) -> Any:

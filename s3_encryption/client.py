@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 from boto3.s3.transfer import TransferConfig
 from botocore.client import BaseClient
 
-from ._botocore import ExpectedRequest, FullReader, NamingObject, state_of, validate, watched
-from ._checks import check_suffix
+from ._botocore import ExpectedRequest, NamingObject, state_of, validate, watched
 from ._compat.aws import accepts_aws_config
 from ._envelope.formats import RESERVED_FIELDS
 from ._operations.call import SUFFIX_PARAMETER, Call, Encryption, Params, Send
@@ -33,6 +32,7 @@ from ._plain_clients import kms_keyring, local_keyring, make_s3_client
 from ._settings import KEY_OPTIONS, OPTIONS, Settings, check_one_key, help_of_options, with_options
 from ._transfer.download import Download
 from ._transfer.seekable import open_object
+from ._transfer.upload import FullReader
 from .exceptions import (
     ClientClosedError,
     ConfigurationError,
@@ -182,8 +182,6 @@ class S3EncryptionClient(_Client):
         """Return a call with these parameters, among which may be those in ``extra``."""
         own = {**self._call_defaults, **params}
         context, suffix = (own.get(name) if name in extra else None for name in CALL_PARAMETERS)
-        if suffix is not None:
-            check_suffix(suffix)
         boto3s = {name: value for name, value in params.items() if name not in extra}
         return Call(self._encryption, send, boto3s, context, suffix)
 

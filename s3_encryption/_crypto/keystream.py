@@ -45,13 +45,13 @@ class KeystreamSegment:
         self._trailer: Callable[[], bytes] | None = None
         self._trailer_bytes = ghash.key.suite.tag_bytes if is_whole else 0
         # Known after one whole pass: what the segment adds to the tag.
-        self.hashed: HashedSegment | None = None
+        self.hashed: HashedSegment | None = empty_segment(offset) if length == 0 else None
         self._digests: list[bytes] = []
 
     @property
     def is_used(self) -> bool:
         """Whether something was encrypted with its keystream."""
-        return bool(self._digests) or self.hashed is not None
+        return bool(self._digests)
 
     def let_follow(self, trailer: Callable[[], bytes], size: int) -> None:
         """Let so many bytes follow the segment in what is made of it; they are asked for when it has been hashed."""

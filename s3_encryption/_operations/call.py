@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from .._body.plaintext import digest_field
 from .._body.sizes import IO_BLOCK_BYTES
+from .._checks import check_suffix
 from .._keys.keyring import Keyring
 from .._sealer import ObjectSealer
 from .._settings import Settings
@@ -62,6 +63,9 @@ class Call:
 
     ``params`` are boto3's own parameters; ``encryption_context`` and ``instruction_file_suffix`` are what the call says
     beyond them. ``send`` sends a request as it is.
+
+    Raises:
+        ConfigurationError: The suffix can't be one.
     """
 
     encryption: Encryption
@@ -69,6 +73,10 @@ class Call:
     params: Params
     encryption_context: Mapping[str, str] | None = None
     instruction_file_suffix: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.instruction_file_suffix is not None:
+            check_suffix(self.instruction_file_suffix)
 
     def repeated(self) -> Params:
         """Return what every request about the call's object must repeat."""

@@ -376,12 +376,12 @@ class Upload:
             raise UnsupportedOperationError(f"The multipart upload was {self.state.name.lower()}.")
 
     def __del__(self) -> None:
-        # An upload that is forgotten before it has ended; one whose construction failed has nothing.
-        if hasattr(self, "space"):
-            self.close()
+        # An upload that is forgotten before it has ended.
+        self.close()
 
     def close(self) -> None:
         """Drop what is parked, and all that is known of parts."""
-        self.parts.clear()
-        self._parked.clear()
-        self.space.close()
+        if hasattr(self, "space"):  # otherwise its construction has failed
+            self.parts.clear()
+            self._parked.clear()
+            self.space.close()

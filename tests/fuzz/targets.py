@@ -18,6 +18,7 @@ from support.sealers import sealer_with
 from support.vectors import PEER_VECTORS, VECTORS, Vector
 
 from s3_encryption._body.ranges import content_range, parse_content_range, parse_range
+from s3_encryption._crypto import engine
 from s3_encryption._crypto.content import AES_CBC, CONTENT_ALGORITHMS, ContentKey
 from s3_encryption._envelope.encoding import decode_header_text, parse_description
 from s3_encryption._envelope.formats import (
@@ -215,7 +216,7 @@ def _unpadded(data: bytes) -> bytes | None:
 _RAW_WRAPS = [name for name, wrap in WRAP_ALGORITHMS.items() if wrap.unwrap is not None]
 _SUITES = sorted(CONTENT_ALGORITHMS)
 _OAEP_SEED = bytes(20)
-_WRAPPING_KEYS = {"aes": load_aes_key(AES_KEY), "rsa": RSA_KEY}
+_WRAPPING_KEYS = {"aes": load_aes_key(AES_KEY), "rsa": engine.active.rsa_key(RSA_KEY, None)}
 # What fits into an OAEP block under a key of 2048 bits: RFC 8017, section 7.1.1.
 _MAX_OAEP_BYTES = RSA_KEY.size_in_bytes() - 2 * 20 - 2
 

@@ -243,6 +243,17 @@ def test_small_parts_with_others_behind_them_do_not_gather() -> None:
     assert s3.plaintext() == b"".join(parts)
 
 
+@pytest.mark.parametrize("sizes", [(0,), (0, 0), (MIN_PART_BYTES, 0), (0, MIN_PART_BYTES), (0, 0, 5)], ids=str)
+def test_parts_may_be_empty(sizes: tuple[int, ...]) -> None:
+    """What S3 makes of an empty part before others is its business; the tag counts each."""
+    s3, parts = MemoryS3(), cut(list(sizes))
+    upload = Upload(s3)
+    for number, part in enumerate(parts, start=1):
+        upload.send(number, part)
+    upload.complete()
+    assert s3.plaintext() == b"".join(parts)
+
+
 @pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("last", [2000, 1999, 1985, 1984, 1001, 1])
 def test_store_that_wants_equal_parts_takes_every_size(last: int) -> None:
