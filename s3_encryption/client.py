@@ -183,7 +183,10 @@ class S3EncryptionClient(_Client):
         own = {**self._call_defaults, **params}
         context, suffix = (own.get(name) if name in extra else None for name in CALL_PARAMETERS)
         boto3s = {name: value for name, value in params.items() if name not in extra}
-        return Call(self._encryption, send, boto3s, context, suffix)
+        call = Call(self._encryption, send, boto3s, context, suffix)
+        if suffix is not None:
+            call.check_suffix()
+        return call
 
     def _send(self, operation_name: str, params: Params) -> Any:
         """Send a request as it is, and let nothing of it be changed on the way."""

@@ -63,9 +63,6 @@ class Call:
 
     ``params`` are boto3's own parameters; ``encryption_context`` and ``instruction_file_suffix`` are what the call says
     beyond them. ``send`` sends a request as it is.
-
-    Raises:
-        ConfigurationError: The suffix can't be one.
     """
 
     encryption: Encryption
@@ -74,9 +71,13 @@ class Call:
     encryption_context: Mapping[str, str] | None = None
     instruction_file_suffix: str | None = None
 
-    def __post_init__(self) -> None:
-        if self.instruction_file_suffix is not None:
-            check_suffix(self.instruction_file_suffix)
+    def check_suffix(self) -> None:
+        """Check that the suffix that the call names can be one.
+
+        Raises:
+            ConfigurationError: It can't.
+        """
+        check_suffix(self.instruction_file_suffix)
 
     def repeated(self) -> Params:
         """Return what every request about the call's object must repeat."""
