@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import io
+import itertools
 import os
 import tempfile
 import threading
@@ -101,12 +103,20 @@ class ParkedBody(RawStream):
     ``digest`` is the same for the same plaintext in the same space, and tells nothing about it without the space's key.
     """
 
-    def __init__(self, space: ParkingSpace, blocks: list[_Block], digest: str) -> None:
+    def __init__(
+        self, space: ParkingSpace, blocks: list[_Block], digest: str, span: tuple[int, int] | None = None
+    ) -> None:
         super().__init__()
         self.digest = digest
         self._space = space
         self._blocks = blocks
-        self.length = sum(block.size for block in blocks)
+        self._ends = list(itertools.accumulate(block.size for block in blocks))
+        self._start, self._stop = span or (0, self._ends[-1] if blocks else 0)
+        self.length = self._stop - self._start
+
+    def section(self, start: int, stop: int) -> ParkedBody:
+        """Return a span of it as a body of its own, which is good until the whole leaves."""
+        return ParkedBody(self._space, self._blocks, self.digest, (start, stop))
 
     def seekable(self) -> bool:
         return True
@@ -120,15 +130,16 @@ class ParkedBody(RawStream):
         self._check_usable()
         if size is None or size < 0:
             return b"".join(iter(lambda: self.read(self.length), b""))
-        start = 0
-        for block in self._blocks:
-            if self._position < start + block.size:
-                inside = self._position - start
-                piece = self._space.read(block)[inside : inside + size]
-                self._position += len(piece)
-                return piece
-            start += block.size
-        return b""
+        position = self._start + self._position
+        stop = min(position + size, self._stop)
+        if position >= stop:
+            return b""
+        index = bisect.bisect_right(self._ends, position)
+        block = self._blocks[index]
+        offset = self._ends[index] - block.size
+        piece = self._space.read(block)[position - offset : stop - offset]
+        self._position += len(piece)
+        return piece
 
     def leave(self) -> None:
         """Give the space back; nothing can be read any more."""

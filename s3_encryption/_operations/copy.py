@@ -19,7 +19,7 @@ from .stored_object import check_metadata_complete
 _NO_SUCH_OBJECT = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NoSuchVersion"})
 
 # How a copy names, for its source, what a request about the source would say.
-_SOURCE_PARAMETERS = {
+SOURCE_PARAMETERS = {
     "CopySourceSSECustomerAlgorithm": "SSECustomerAlgorithm",
     "CopySourceSSECustomerKey": "SSECustomerKey",
     "CopySourceSSECustomerKeyMD5": "SSECustomerKeyMD5",
@@ -103,14 +103,14 @@ class CopySource:
                 not tell.
         """
         params = call.params
-        address = _address(params)
+        address = address_of_source(params)
         if address is None:
             return None
         check_key(call, params["Key"], address["Key"])
         finds_file = call.instruction_file_suffix is None and not call.encryption.settings.ignore_instruction_files
         if keeps_metadata and not finds_file and params.get("MetadataDirective") != "REPLACE":
             return cls(address, None, {}, {})
-        repeated = {to: params[name] for name, to in _SOURCE_PARAMETERS.items() if name in params}
+        repeated = {to: params[name] for name, to in SOURCE_PARAMETERS.items() if name in params}
         try:
             head = call.send("HeadObject", {**repeated, **address})
         except ClientError as error:
@@ -144,7 +144,7 @@ class CopySource:
         if in_place and changed.keys() <= _CHANGES_NOTHING:
             return
         anew = _METADATA_ANEW if in_place else {}
-        said_of_source = {name: params[name] for name in _SOURCE_PARAMETERS if name in params}
+        said_of_source = {name: params[name] for name in SOURCE_PARAMETERS if name in params}
         try:
             call.send("CopyObject", {**said_of_source, **changed, **anew, **target, "CopySource": address})
         except ClientError as error:
@@ -153,7 +153,7 @@ class CopySource:
                 raise
 
 
-def _address(params: Mapping[str, Any]) -> dict[str, str] | None:
+def address_of_source(params: Mapping[str, Any]) -> dict[str, str] | None:
     """Return bucket, key and perhaps version of a copy's source, from the two ways in which botocore takes it.
 
     None for what botocore does not take, and refuses by itself.

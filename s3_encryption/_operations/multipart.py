@@ -259,12 +259,11 @@ def _complete_entry(number: int, answer: Mapping[str, Any], upload: Upload) -> d
 
 def abort_multipart_upload(call: Call) -> Any:
     """Abort an upload, and forget its key."""
-    place = _place(call, call.params["UploadId"])
-    upload = OPEN_UPLOADS.find(place, call.encryption.sealer.keyring)
-    if upload is not None and _is_about(call, upload):
+    upload = find_upload(call)
+    if upload is not None:
         upload.abort()
         # Whatever S3 will say: nobody goes on, and another attempt to abort needs no key.
-        OPEN_UPLOADS.forget(place)
+        OPEN_UPLOADS.forget(_place(call, call.params["UploadId"]))
         upload.close()
     return call.send("AbortMultipartUpload", call.params)
 
@@ -272,8 +271,8 @@ def abort_multipart_upload(call: Call) -> Any:
 def list_parts(call: Call) -> Any:
     """Return S3's answer, with the parts that are parked, and all parts as the caller knows them."""
     params, response = call.params, call.send("ListParts", call.params)
-    upload = OPEN_UPLOADS.find(_place(call, params["UploadId"]), call.encryption.sealer.keyring)
-    if upload is None or not _is_about(call, upload):
+    upload = find_upload(call)
+    if upload is None:
         return response
     is_cut = bool(response.get("IsTruncated"))
     first = int(params.get("PartNumberMarker", 0)) + 1
@@ -298,15 +297,6 @@ def _part_entry(part: Part, listed: Mapping[str, Any] | None) -> dict[str, Any]:
     return {**listed, "ETag": part.etag, "Size": part.length}
 
 
-def upload_part_copy(call: Call) -> Any:
-    """Refuse to copy foreign bytes into an encrypted upload; leave other uploads alone."""
-    if OPEN_UPLOADS.find(_place(call, call.params["UploadId"]), call.encryption.sealer.keyring) is not None:
-        raise UnsupportedOperationError(
-            "A part copied inside S3 would not be encrypted under this upload's key. Download it and use upload_part."
-        )
-    return call.send("UploadPartCopy", call.params)
-
-
 # --- which upload -----------------------------------------------------------------------------------------------------
 
 
@@ -318,6 +308,12 @@ def _is_about(call: Call, upload: Upload) -> bool:
     return all(call.params[name] == upload.params[name] for name in ("Bucket", "Key"))
 
 
+def find_upload(call: Call) -> Upload | None:
+    """Return the encrypted upload that a call is about; None if this process has none of that id for the object."""
+    upload = OPEN_UPLOADS.find(_place(call, call.params["UploadId"]), call.encryption.sealer.keyring)
+    return upload if upload is not None and _is_about(call, upload) else None
+
+
 def _upload(call: Call, operation: str) -> Upload:
     """Return the upload that a call goes on with.
 
@@ -325,9 +321,8 @@ def _upload(call: Call, operation: str) -> Upload:
         ClientError: S3's own, if it knows no such upload.
         UnsupportedOperationError: It knows it, but this process has no key for it.
     """
-    upload_id = call.params["UploadId"]
-    upload = OPEN_UPLOADS.find(_place(call, upload_id), call.encryption.sealer.keyring)
-    if upload is not None and _is_about(call, upload):
+    upload = find_upload(call)
+    if upload is not None:
         return upload
     about = {**call.repeated(), **{name: call.params[name] for name in ("Bucket", "Key", "UploadId")}}
     try:

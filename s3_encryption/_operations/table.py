@@ -23,8 +23,8 @@ from .multipart import (
     create_multipart_upload,
     list_parts,
     upload_part,
-    upload_part_copy,
 )
+from .part_copy import upload_part_copy
 from .put import put_object
 
 DECISIONS: Mapping[str, str] = {
@@ -65,7 +65,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "CompleteMultipartUpload": Operation("encrypt", complete_multipart_upload),
     "AbortMultipartUpload":    Operation("translate", abort_multipart_upload),
     "ListParts":               Operation("translate", list_parts),
-    "UploadPartCopy":          Operation("protect", upload_part_copy),
+    "UploadPartCopy":          Operation("protect", upload_part_copy, CALL_PARAMETERS),
     "CopyObject":              Operation("protect", copy_object, _SUFFIX_ONLY),
     "DeleteObject":            Operation("translate", delete_object, _SUFFIX_ONLY),
     "DeleteObjects":           Operation("translate", delete_objects, _SUFFIX_ONLY),

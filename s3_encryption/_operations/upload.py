@@ -69,6 +69,9 @@ class Upload:
         self.parts: dict[int, Part] = {}
         self._parked: dict[int, Part] = {}
         self.space = ParkingSpace()
+        # Sources of parts that are copies, by what was asked for: the plaintext and its version.
+        self.sources: dict[object, tuple[ParkedBody, str | None]] = {}
+        self.reading_source = threading.Lock()
         self.ghash = Ghash(key)
         self.params = params
         # What S3 said when it was created.
@@ -384,4 +387,5 @@ class Upload:
         if hasattr(self, "space"):  # otherwise its construction has failed
             self.parts.clear()
             self._parked.clear()
+            self.sources.clear()
             self.space.close()

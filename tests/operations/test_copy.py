@@ -441,15 +441,14 @@ def test_resource_over_the_client_copies_like_the_client(moto: World) -> None:
     assert stored_plaintext(moto, COPY) == DATA
 
 
-def test_s3transfer_itself_copies_at_once_or_not_at_all(moto: World) -> None:
-    """Used directly, s3transfer would copy as much as the plaintext has: parts are refused, and the upload aborted."""
+def test_s3transfer_itself_copies_at_once_or_in_parts(moto: World) -> None:
+    """Used directly, it asks for as many parts as the plaintext has: they are read, and uploaded under a new key."""
     client = stored(moto, DATA)
     config = ManagerConfig(multipart_threshold=5 * MIB, multipart_chunksize=5 * MIB)
     with TransferManager(client, config) as manager:
-        with pytest.raises(UnsupportedOperationError, match="upload_part"):
-            manager.copy(source_at(moto), moto.bucket, COPY).result()
-        assert keys_in(moto) == [KEY]
+        manager.copy(source_at(moto), moto.bucket, COPY).result()
         assert "Uploads" not in moto.plain.list_multipart_uploads(Bucket=moto.bucket)
+        assert stored_plaintext(moto, COPY) == DATA
         stored(moto, SMALL)
         manager.copy(source_at(moto), moto.bucket, COPY).result()
     assert stored_plaintext(moto, COPY) == SMALL

@@ -247,15 +247,6 @@ def test_answer_to_a_part_that_waits_tells_what_s3_said_of_the_upload(moto: Worl
 # --- what is refused outright -----------------------------------------------------------------------------------------
 
 
-def test_copied_part_is_refused(s3: StrictWorld) -> None:
-    """Bytes from elsewhere would not be encrypted under the upload's key."""
-    upload = Upload(s3.client())
-    s3.forget()
-    with pytest.raises(UnsupportedOperationError, match="upload_part"):
-        upload.client.upload_part_copy(**upload.named, PartNumber=1, CopySource="bucket/other")
-    assert s3.requests == []
-
-
 def test_copied_part_of_another_upload_is_passed_on(s3: StrictWorld) -> None:
     """An upload that is not encrypted here is not this client's business: S3 answers."""
     upload_id = s3.plain.create_multipart_upload(**s3.object_at())["UploadId"]
