@@ -322,6 +322,7 @@ TESTED_ELSEWHERE = {
     "_compat.aws": "migration",
     "_plain_clients": "client/test_construction.py",
     "_operations.stored_object": "operations/test_get.py",
+    "_operations.upload_states": "operations/test_upload.py",
     "instruction_file_config": "migration",
     "client": "client",
     "session": "client/test_session.py",

@@ -12,10 +12,11 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import IO
 
 from .._crypto import engine
 from .._crypto.primitives import GCM_TAG_BYTES, Buffer
-from ..exceptions import BodyChangedError, DecryptionError
+from ..exceptions import BodyChangedError, DecryptionError, UnsupportedOperationError
 from .raw_stream import RawStream
 from .sizes import SPOOL_MEMORY_BYTES
 
@@ -39,7 +40,7 @@ class ParkingSpace:
     def __init__(self) -> None:
         self._key, self._digest_key = os.urandom(32), os.urandom(32)
         self._blocks = 0
-        self._file = tempfile.SpooledTemporaryFile(max_size=SPOOL_MEMORY_BYTES)  # noqa: SIM115 - closed by close
+        self._file: IO[bytes] = io.BytesIO()
         self._end = 0
         # By size: the offsets of blocks that nobody needs any more.
         self._free: defaultdict[int, list[int]] = defaultdict(list)
@@ -65,11 +66,31 @@ class ParkingSpace:
             iv = self._blocks.to_bytes(12, "big")
             sealed = engine.active.gcm_seal(self._key, iv, block, b"")
             free = self._free[len(block)]
-            offset = free.pop() if free else self._end
+            offset = free[-1] if free else self._end
+            self._make_room(offset + len(sealed))
             self._file.seek(offset)
             self._file.write(sealed)
             self._end = max(self._end, offset + len(sealed))
+            if free:
+                free.pop()
             return _Block(offset, len(block), iv)
+
+    def _make_room(self, size: int) -> None:
+        self._check_open()
+        if size <= SPOOL_MEMORY_BYTES or not isinstance(self._file, io.BytesIO):
+            return
+        # What is in memory goes only when all of it is in the file.
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close
+        try:
+            file.write(self._file.getbuffer())
+        except BaseException:
+            file.close()
+            raise
+        self._file = file
+
+    def _check_open(self) -> None:
+        if self._file.closed:
+            raise UnsupportedOperationError("The multipart upload has ended: it was completed or aborted.")
 
     def read(self, block: _Block) -> bytes:
         """Return the plaintext of a block.
@@ -78,6 +99,7 @@ class ParkingSpace:
             BodyChangedError: The temporary file was changed.
         """
         with self._lock:
+            self._check_open()
             self._file.seek(block.offset)
             sealed = self._file.read(block.size + GCM_TAG_BYTES)
         try:

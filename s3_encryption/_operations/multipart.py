@@ -10,6 +10,7 @@ a higher part has come, or by Complete, with the tag behind it. After any other 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -36,7 +37,8 @@ from .call import Call, Params, error_code, s3_error
 from .open_uploads import OPEN_UPLOADS
 from .part import Part, PartState
 from .placement import Placement
-from .upload import MAX_PARTS, Upload, UploadState
+from .upload import MAX_PARTS, Upload
+from .upload_states import UploadState
 
 # What S3 says of a part that it also says of its upload.
 _OF_UPLOAD = (
@@ -85,28 +87,35 @@ def _upload_part(call: Call, upload: Upload, source: PlaintextSource) -> Any:
     if upload.checksum_is_of_the_whole:
         claims = replace(claims, on_crc32=part.note_crc32)
     with part.held(), upload.call_for(part):
-        # What is sent later, as the caller would send it now.
+        answer = _send_or_park(call, upload, part, source, claims)
+        # What is sent later, as the caller has sent it now.
         part.params, part.has_md5 = params, claims.has_md5
-        return _send_or_park(call, upload, part, source, claims)
+        return answer
 
 
 def _send_or_park(call: Call, upload: Upload, part: Part, source: PlaintextSource, claims: PlaintextClaims) -> Any:
+    params, has_md5 = call.params, claims.has_md5
     length, parked = source.length, None
-    if length is None:
-        parked = _parked(upload, source, claims)
-        length = parked.length
-    upload.announce(part, length)
-    if upload.may_be_sent(part, source.raise_if_cancelled):
-        if parked is None:
-            answer = _send(call, part, part.params, source, claims)
-        else:
-            answer = _send(call, part, part.params, PlaintextSource(parked), PlaintextClaims())
+    try:
+        if length is None:
+            parked = _parked(upload, source, claims)
+            length, source, claims = parked.length, PlaintextSource(parked), PlaintextClaims()
+        upload.announce(part, length)
+        if upload.may_be_sent(part, source.raise_if_cancelled):
+            answer = _send(call, part, params, source, claims, has_md5=has_md5)
+            upload.note_sent(part, answer, answer["ETag"])
+            return answer
+        parked = _parked(upload, source, claims) if parked is None else parked
+        upload.park(part, parked)
+        return _stand_in(call, upload, part)
+    finally:
+        if parked is not None and part.parked is not parked:
             parked.leave()
-        upload.note_sent(part, answer, answer["ETag"])
-        return answer
-    # S3's own ETag is not known yet; this one stands for it until Complete, and its digest for S3's checksum.
-    upload.park(part, _parked(upload, source, claims) if parked is None else parked)
-    asked = {**part.params, **upload.checksum}.get("ChecksumAlgorithm", call.encryption.default_checksum)
+
+
+def _stand_in(call: Call, upload: Upload, part: Part) -> dict[str, Any]:
+    """Return what stands for S3's answer to a part that waits: its own ETag, and a digest of that for a checksum."""
+    asked = {**call.params, **upload.checksum}.get("ChecksumAlgorithm", call.encryption.default_checksum)
     part.answer = {
         "ETag": part.etag,
         **{name: upload.created[name] for name in _OF_UPLOAD if name in upload.created},
@@ -130,11 +139,13 @@ def _parked(upload: Upload, source: PlaintextSource, claims: PlaintextClaims) ->
     return upload.space.park(checked())
 
 
-def _send(call: Call, part: Part, params: Params, source: PlaintextSource, claims: PlaintextClaims) -> Any:
-    """Send a part as its caller declared it: with a Content-MD5 in the place of the plaintext's."""
+def _send(
+    call: Call, part: Part, params: Params, source: PlaintextSource, claims: PlaintextClaims, *, has_md5: bool
+) -> Any:
+    """Send a part as its caller declared it: with a Content-MD5 in the place of the plaintext's, if ``has_md5``."""
     assert part.segment is not None  # who sends has a place for it
     body = EncryptingReader(source, part.segment, claims)
-    md5 = call.content_md5(body, params) if part.has_md5 else {}
+    md5 = call.content_md5(body, params) if has_md5 else {}
     return call.send("UploadPart", {**params, "Body": body, **md5})
 
 
@@ -154,7 +165,7 @@ def _send_from_parked(call: Call, upload: Upload, part: Part) -> None:
     assert part.parked is not None  # who sends has seen that
     part.parked.seek(0)
     params = {**part.params, **upload.checksum}
-    answer = _send(call, part, params, PlaintextSource(part.parked), PlaintextClaims())
+    answer = _send(call, part, params, PlaintextSource(part.parked), PlaintextClaims(), has_md5=part.has_md5)
     # The caller knows it by the ETag that stands for S3's.
     upload.note_sent(part, answer, part.etag)
 
@@ -168,9 +179,15 @@ def complete_multipart_upload(call: Call) -> Any:
         if error_code(error) != "NoSuchUpload":
             raise
         return call.send("CompleteMultipartUpload", params)  # S3 says it again, or what the upload has become
-    with upload.completing:
+    with upload.completing, contextlib.ExitStack() as holding:
         if upload.state is not UploadState.COMPLETED:
-            numbers = _listed(upload, (params.get("MultipartUpload") or {}).get("Parts", []))
+            given = (params.get("MultipartUpload") or {}).get("Parts", [])
+            numbers = _numbers(given)
+            # No part of the list changes from here on.
+            for number in numbers:
+                if number in upload.parts:
+                    holding.enter_context(upload.parts[number].held())
+            _check_listed(upload, given)
             _check_whole(params, [upload.parts[number].crc32 for number in numbers])
             parts = _send_rest(call, upload, numbers)
             # Digests of the plaintext say nothing about the ciphertext; S3 has those of the parts.
@@ -185,11 +202,11 @@ def complete_multipart_upload(call: Call) -> Any:
     return upload.answer
 
 
-def _listed(upload: Upload, given: list[dict[str, Any]]) -> list[int]:
+def _numbers(given: list[dict[str, Any]]) -> list[int]:
     """Return the numbers of the parts that a caller completes an upload with.
 
     Raises:
-        ClientError: S3's own: there is none, they are out of order, or one is not there with that ETag.
+        ClientError: S3's own: there is none, or they are out of order.
     """
     operation = "CompleteMultipartUpload"
     if not given:
@@ -199,7 +216,17 @@ def _listed(upload: Upload, given: list[dict[str, Any]]) -> list[int]:
     if any(following <= number for number, following in pairwise(numbers)):
         message = "The list of parts was not in ascending order. Parts must be ordered by part number."
         raise s3_error("InvalidPartOrder", message, operation)
-    for number, entry in zip(numbers, given, strict=True):
+    return numbers
+
+
+def _check_listed(upload: Upload, given: list[dict[str, Any]]) -> None:
+    """Check that the parts of a list are there.
+
+    Raises:
+        ClientError: S3's own: one is not there with that ETag.
+    """
+    for entry in given:
+        number = int(entry["PartNumber"])
         part = upload.parts.get(number)
         etag = str(entry.get("ETag", "")).strip('"')
         if part is None or part.state is PartState.NEW or etag not in {known.strip('"') for known in part.etags}:
@@ -207,9 +234,8 @@ def _listed(upload: Upload, given: list[dict[str, Any]]) -> list[int]:
                 "InvalidPart",
                 "One or more of the specified parts could not be found. The part may not have been uploaded, or the "
                 f"specified entity tag may not match the part's entity tag. (Part {number})",
-                operation,
+                "CompleteMultipartUpload",
             )
-    return numbers
 
 
 def _check_whole(params: Mapping[str, Any], parts: Sequence[tuple[int, int] | None]) -> None:
@@ -238,9 +264,8 @@ def _send_rest(call: Call, upload: Upload, numbers: Sequence[int]) -> list[dict[
     """Send the parts that are parked, and the tag behind the last one, and return the list of all parts."""
     parts = upload.settle(numbers)
     for part in parts:
-        with part.held():
-            if part.state is PartState.PARKED:
-                _send_from_parked(call, upload, part)
+        if part.state is PartState.PARKED:
+            _send_from_parked(call, upload, part)
     answers = {part.number: part.answer for part in parts}
     rest = upload.tag()[upload.tag_bytes_behind_last :]
     if rest:
@@ -279,10 +304,12 @@ def list_parts(call: Call) -> Any:
     last = int(response["NextPartNumberMarker"]) if is_cut else MAX_PARTS
     listed = {entry["PartNumber"]: entry for entry in response.get("Parts", [])}
     # What is not the caller's is the rest of the tag.
-    known = sorted(number for number, part in upload.parts.items() if number in listed or part.parked is not None)
+    parts = dict(upload.parts)
+    theirs = {PartState.SENT: listed.keys(), PartState.PARKED: parts.keys(), PartState.NEW: ()}
+    known = sorted(number for number, part in parts.items() if number in theirs[part.state])
     numbers = [number for number in known if first <= number <= last]
     shown = numbers[: params.get("MaxParts", len(numbers))]
-    page = {**response, "Parts": [_part_entry(upload.parts[number], listed.get(number)) for number in shown]}
+    page = {**response, "Parts": [_part_entry(parts[number], listed.get(number)) for number in shown]}
     if len(shown) < len(numbers):
         page["IsTruncated"] = True
     if shown and ("NextPartNumberMarker" in response or len(shown) < len(numbers)):

@@ -25,7 +25,9 @@ class OpenUploads:
         with self._lock:
             self._uploads[place] = upload, keyring
             while len(self._uploads) > MAX_OPEN_UPLOADS:
-                self._uploads.popitem(last=False)[1][0].close()
+                forgotten, _ = self._uploads.popitem(last=False)[1]
+                forgotten.abort()
+                forgotten.close()
 
     def find(self, place: tuple[str, str], keyring: Keyring) -> Upload | None:
         """Return the upload of an id; None for one that was not started here, or has ended.

@@ -3,7 +3,7 @@
 PART_TRANSITIONS says which event leads from which state to which::
 
     new --park--> parked --send--> sent
-     |             |  ^             |  ^
+     | <---drop--- |  ^             |  ^
      |             park             send
      +--------------send------------^
 
@@ -37,12 +37,13 @@ class PartEvent(enum.Enum):
 
     PARK = "it came, and can't be sent yet"
     SEND = "S3 has taken it"
+    DROP = "another content took its place, and failed to be sent"
 
 
 _S, _E = PartState, PartEvent
 PART_TRANSITIONS: Mapping[PartState, Mapping[PartEvent, PartState]] = {
     _S.NEW: {_E.PARK: _S.PARKED, _E.SEND: _S.SENT},
-    _S.PARKED: {_E.PARK: _S.PARKED, _E.SEND: _S.SENT},
+    _S.PARKED: {_E.PARK: _S.PARKED, _E.SEND: _S.SENT, _E.DROP: _S.NEW},
     _S.SENT: {_E.SEND: _S.SENT},
 }
 
@@ -69,8 +70,9 @@ class Part:
         # CRC-32 and length of its plaintext, where a checksum of the whole will be given.
         self.crc32: tuple[int, int] | None = None
         self.segment: KeystreamSegment | None = None
-        # Whether somebody is about to encrypt it for its place.
+        # Whether somebody is about to encrypt it for its place; and how many calls are about to bring it.
         self.is_under_way = False
+        self.calls = 0
         self.parked: ParkedBody | None = None
         # Held by whoever encrypts and sends it: one pass over its keystream at a time.
         self._lock = threading.Lock()
@@ -79,7 +81,12 @@ class Part:
     @property
     def is_fixed(self) -> bool:
         """Whether something may have gone out, or may go out any time, under its keystream."""
-        return self.is_under_way or (self.segment is not None and self.segment.is_used)
+        return self.is_under_way or self.state is PartState.SENT or self.is_used
+
+    @property
+    def is_used(self) -> bool:
+        """Whether something was encrypted with its keystream."""
+        return self.segment is not None and self.segment.is_used
 
     def note_crc32(self, crc32: int, length: int) -> None:
         """Remember what the part adds to the checksum of the whole plaintext."""

@@ -7,7 +7,6 @@ keystream is used, its bytes can't (``part``).
 from __future__ import annotations
 
 import contextlib
-import enum
 import os
 import threading
 import time
@@ -21,6 +20,7 @@ from .._crypto.ghash import Ghash
 from .._crypto.keystream import KeystreamSegment
 from ..exceptions import CipherStateError, ConfigurationError, UnsupportedOperationError
 from .part import Part, PartEvent, PartState, part_changed
+from .upload_states import UPLOAD_TRANSITIONS, UploadEvent, UploadState
 
 MIN_PART_BYTES = 5 * 1024 * 1024
 MAX_PARTS = 10_000
@@ -28,32 +28,6 @@ MAX_PARTS = 10_000
 PATIENCE_SECONDS = 0.02
 PATIENCE_WITH_OTHERS_SECONDS = 1.0
 _POLL_SECONDS = 0.05
-
-
-class UploadState(enum.Enum):
-    """What has become of an upload so far."""
-
-    OPEN = "parts come in"
-    TAGGED = "the list of its parts is settled, because its tag may be made: no part can be added"
-    COMPLETED = "S3 has made the object; its instruction file may be missing"
-    ABORTED = "nobody may go on"
-
-
-class UploadEvent(enum.Enum):
-    """What can happen to an upload."""
-
-    TAG = "its tag is asked for"
-    COMPLETE = "S3 has completed it"
-    ABORT = "it is aborted"
-
-
-_U, _V = UploadState, UploadEvent
-UPLOAD_TRANSITIONS: Mapping[UploadState, Mapping[UploadEvent, UploadState]] = {
-    _U.OPEN: {_V.TAG: _U.TAGGED, _V.ABORT: _U.ABORTED},
-    _U.TAGGED: {_V.TAG: _U.TAGGED, _V.COMPLETE: _U.COMPLETED, _V.ABORT: _U.ABORTED},
-    _U.COMPLETED: {_V.TAG: _U.COMPLETED, _V.COMPLETE: _U.COMPLETED, _V.ABORT: _U.ABORTED},
-    _U.ABORTED: {_V.ABORT: _U.ABORTED},
-}
 
 
 class Upload:
@@ -137,26 +111,34 @@ class Upload:
         """Count a call that brings a part; if it fails, and nothing has gone out, the part is as it was before."""
         with self._changed:
             self._calls += 1
+            part.calls += 1
+            was_used = part.is_used
+        failed = True
         try:
             yield
-        except BaseException:
-            with self._changed:
-                part.is_under_way = False
-                self._restore(part)
-            raise
+            failed = False
         finally:
             with self._changed:
                 part.is_under_way = False
+                part.calls -= 1
                 self._calls -= 1
+                if failed and self.state in (UploadState.OPEN, UploadState.TAGGED):
+                    self._restore(part, was_used)
                 self._changed.notify_all()
 
-    def _restore(self, part: Part) -> None:
+    def _restore(self, part: Part, was_used: bool) -> None:
+        if part.state is PartState.SENT:
+            return
         before = part.parked.length if part.parked is not None else None
-        if part.state is not PartState.SENT and part.length != before and self._take_back_place(part):
+        if part.length != before and self._take_back_place(part):
             self._set_length(part, before)
-        if part.state is PartState.NEW and part.length is None:
-            self.parts.pop(part.number, None)
-            self._highest = max(self.parts, default=0)
+        if part.parked is not None and (part.length != before or part.is_used is not was_used):
+            # It can't be sent any more: its place has another length, or another content has used the keystream.
+            part.go_on(PartEvent.DROP)
+            part.etags = set()
+            self._parked.pop(part.number, None)
+        there = (number for number, each in self.parts.items() if each.length is not None or each.calls)
+        self._highest = max(there, default=0)
 
     def _take_back_place(self, part: Part) -> bool:
         """Take the places of a part and those behind it back, if nothing is encrypted for them; else return False."""
@@ -179,6 +161,7 @@ class Upload:
             ConfigurationError: The object grows beyond what GCM can encrypt.
         """
         with self._changed:
+            self._check_open()
             if part.length != length:
                 if not self._take_back_place(part):
                     raise part_changed(part.number)
@@ -220,9 +203,11 @@ class Upload:
                         part.is_under_way = True
                         return True
                     others = self._calls > self._waiting
-                    if time.monotonic() - start >= (PATIENCE_WITH_OTHERS_SECONDS if others else PATIENCE_SECONDS):
+                    left = PATIENCE_WITH_OTHERS_SECONDS if others else PATIENCE_SECONDS
+                    left -= time.monotonic() - start
+                    if left <= 0:
                         return False
-                    self._changed.wait(_POLL_SECONDS)
+                    self._changed.wait(min(left, _POLL_SECONDS))
                 raise_if_cancelled()
         finally:
             with self._changed:
@@ -231,6 +216,8 @@ class Upload:
     def _may_be_last(self, part: Part) -> bool:
         if self._listed or part.state is PartState.SENT:
             return part.state is not PartState.SENT
+        if part.is_used:
+            return False  # it was on its way before, without the tag
         if part.number == MAX_PARTS or part.length is None:
             return True
         # Some stores want equal parts: what is shorter than the first is taken for the last, too.
@@ -242,25 +229,30 @@ class Upload:
         """Give a part, and those before it, their places for good, if the sizes of all are known."""
         if part.segment is not None:
             return True
-        following = [self.parts.get(number) for number in range(self._placed_parts + 1, part.number + 1)]
-        known = [part for part in following if part is not None and part.length is not None]
-        if len(known) < len(following):
-            return False
+        known: list[Part] = []
+        for number in range(self._placed_parts + 1, part.number + 1):
+            each = self.parts.get(number)
+            if each is None or each.length is None:
+                return False
+            known.append(each)
         for each in known:
             assert each.length is not None  # they are known
             if each.segment is None:
                 each.segment = KeystreamSegment(self.ghash, self._placed_bytes, length=each.length)
             self._placed_parts += 1
             self._placed_bytes += each.length
-        return True
+        return part.segment is not None
 
     def park(self, part: Part, body: ParkedBody) -> None:
         """Let a part's plaintext wait; the caller gets an ETag that stands for S3's own: the same for the same content.
 
         Raises:
-            BodyChangedError: S3 has the part already.
+            BodyChangedError: S3 has the part already, or a piece of another content of it may have gone out.
         """
         with self._changed:
+            self._check_open()
+            if part.is_used and (part.parked is None or part.parked.digest != body.digest):
+                raise part_changed(part.number)
             part.go_on(PartEvent.PARK, body)
             part.etag = f'"{body.digest}"'
             part.etags = {part.etag}
@@ -269,9 +261,10 @@ class Upload:
     def note_sent(self, part: Part, answer: Mapping[str, Any], etag: str) -> None:
         """Remember what S3 said when it took a part, and the ETag by which the caller knows it."""
         with self._changed:
+            is_the_same = part.state is PartState.SENT or etag in part.etags
             part.go_on(PartEvent.SEND)
             part.answer, part.etag = answer, etag
-            part.etags.add(etag)
+            part.etags = {*(part.etags if is_the_same else ()), etag}
             self._parked.pop(part.number, None)
 
     @contextlib.contextmanager
@@ -290,8 +283,11 @@ class Upload:
         with self._changed:
             for number in sorted(self._parked):
                 part = self._parked[number]
-                may_be_sent = not self._may_be_last(part) and self._place_up_to(part)
-                if may_be_sent and holding.enter_context(part.held(wait=False)):
+                if self._may_be_last(part):
+                    continue
+                if not self._place_up_to(part):
+                    break  # nor has any part behind it
+                if holding.enter_context(part.held(wait=False)):
                     part.is_under_way = True
                     return part
         return None
@@ -314,6 +310,7 @@ class Upload:
                 )
             parts = [self.parts[number] for number in numbers]
             self._check_places(parts)
+            self._check_end(parts[-1])
             offset = 0
             for part in parts:
                 assert part.length is not None  # what is parked or sent has one
@@ -338,6 +335,23 @@ class Upload:
                     "start again."
                 )
             offset += part.length or 0
+        left_out = self.parts.keys() - {part.number for part in parts}
+        for other in sorted(left_out):
+            segment = self.parts[other].segment
+            if self.parts[other].is_fixed and segment is not None and segment.length and segment.offset < offset:
+                # The listed parts would be encrypted with the same keystream.
+                raise UnsupportedOperationError(
+                    f"Part {other} is not in the list, and it, or a piece of it, went out already for a place before "
+                    "the end of the object. Send it again as it was and list it, or abort the upload and start again."
+                )
+
+    def _check_end(self, last: Part) -> None:
+        if not self._listed and last.state is PartState.SENT and (last.length or 0) < MIN_PART_BYTES:
+            raise UnsupportedOperationError(
+                f"Part {last.number} can't be the last one any more: it is below {MIN_PART_BYTES} bytes and went out "
+                "without the object's tag, because a higher part had come. List that too, or abort the upload and "
+                "start again."
+            )
 
     def _room_behind(self, last: Part, first: Part) -> int:
         """Return how many bytes of the tag go out with the last part.
@@ -354,12 +368,20 @@ class Upload:
         return self.tag()[: self.tag_bytes_behind_last]
 
     def tag(self) -> bytes:
-        """Return the tag of the whole object, all of whose parts have been encrypted."""
-        segments = [self.parts[number].segment for number in self._listed]
-        hashed = [segment.hashed for segment in segments if segment is not None and segment.hashed is not None]
-        if len(hashed) != len(segments):
+        """Return the tag of the whole object.
+
+        Raises:
+            UnsupportedOperationError: The upload has ended.
+            CipherStateError: A part of it was not encrypted to its end.
+        """
+        with self._changed:
+            self._check_open()
+            parts = [self.parts[number] for number in self._listed]
+        hashed = [part.segment.hashed for part in parts if part.segment is not None]
+        whole = [segment for segment in hashed if segment is not None]
+        if len(whole) != len(parts):
             raise CipherStateError("A part of the upload was not encrypted to its end.")
-        return self.ghash.tag(hashed, sum(self.parts[number].length or 0 for number in self._listed))
+        return self.ghash.tag(whole, sum(part.length or 0 for part in parts))
 
     def complete(self, answer: Any) -> None:
         """Remember S3's answer to the request that completed it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import tempfile
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.properties import reproducible
 
-from s3_encryption import BodyChangedError
+from s3_encryption import BodyChangedError, UnsupportedOperationError
 from s3_encryption._body.parking import ParkingSpace
 from s3_encryption._body.plaintext import PlaintextSource
 from s3_encryption._body.sizes import SPOOL_MEMORY_BYTES
@@ -118,12 +119,11 @@ def test_failed_source_leaves_nothing(space: ParkingSpace) -> None:
 
 def test_little_is_kept_in_memory_and_more_in_one_file(space: ParkingSpace) -> None:
     """However many parts wait, there is one file descriptor, and a bound to the memory."""
-    file: Any = space._file
     block = bytes(2**20)
     bodies = [space.park([block]) for _ in range(SPOOL_MEMORY_BYTES // 2**20 - 1)]
-    assert not file._rolled
+    assert isinstance(space._file, io.BytesIO)
     bodies += [space.park([block]) for _ in range(3)]
-    assert file._rolled
+    assert not isinstance(space._file, io.BytesIO)
     assert all(body.read(2**20) == block for body in bodies)
 
 
@@ -145,3 +145,30 @@ def test_threads_park_and_read_at_the_same_time(space: ParkingSpace) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_full_disk_loses_nothing_that_was_parked_before(space: ParkingSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in memory stays there until all of it is in the file; with room again, the next part is taken."""
+    block = bytes(2**20)
+    bodies = [space.park([block]) for _ in range(SPOOL_MEMORY_BYTES // 2**20 - 1)]
+
+    class Full(io.BytesIO):
+        def write(self, data: Any) -> int:
+            raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(tempfile, "TemporaryFile", Full)
+        with pytest.raises(OSError, match="No space left"):
+            space.park([block, block])
+    bodies += [space.park([block]) for _ in range(3)]
+    assert all(body.read(2**20) == block for body in bodies)
+
+
+def test_closed_space_says_that_the_upload_has_ended(space: ParkingSpace) -> None:
+    """An abort may come while a part is being parked, or read."""
+    body = space.park([DATA])
+    space.close()
+    with pytest.raises(UnsupportedOperationError, match="has ended"):
+        space.park([DATA])
+    with pytest.raises(UnsupportedOperationError, match="has ended"):
+        body.read(1)

@@ -120,7 +120,10 @@ def test_range_where_the_length_is_not_known_is_s3s(s3: StrictWorld) -> None:
     client = s3.client(envelope_location="instruction_file")
     client.put_object(**s3.object_at(), Body=bytes(61))
     answers = [c.head_object(**s3.object_at(), Range="bytes=50-") for c in (client, s3.plain)]
-    assert [(a["ContentLength"], a["ContentRange"]) for a in answers] == [(27, "bytes 50-76/77")] * 2
+    # Older versions of botocore have no member for the range.
+    told = [a.get("ContentRange", a["ResponseMetadata"]["HTTPHeaders"]["content-range"]) for a in answers]
+    assert [a["ContentLength"] for a in answers] == [27] * 2
+    assert told == ["bytes 50-76/77"] * 2
 
 
 @pytest.mark.parametrize("params", [{}, {"Range": "bytes=5-20"}], ids=["whole", "range"])

@@ -6,7 +6,6 @@ import io
 import itertools
 import os
 import random
-import tempfile
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -305,21 +304,13 @@ def test_part_that_can_not_be_sent_from_where_it_waits_is_sent_by_complete() -> 
 
 
 @pytest.mark.usefixtures("no_patience")
-def test_what_waits_is_not_readable_in_the_temporary_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_waits_is_not_readable_in_the_temporary_file() -> None:
     """Beyond a little memory it goes to one file without a name, encrypted under a key that is nowhere else."""
-    opened: list[Any] = []
-    real = tempfile.SpooledTemporaryFile
-
-    def remembered(**options: Any) -> Any:
-        opened.append(real(**options))
-        return opened[-1]
-
-    monkeypatch.setattr(tempfile, "SpooledTemporaryFile", remembered)
     s3, text = MemoryS3(), b"a secret text " * 600_000
     upload = Upload(s3)
     upload.send(2, text)
-    (space,) = opened
-    assert space._rolled
+    space = upload.state.space._file
+    assert not isinstance(space, io.BytesIO)
     space.seek(0)
     assert text[:100] not in space.read()
     space.seek(70)

@@ -14,7 +14,8 @@ from s3_encryption import (
     UnsupportedOperationError,
 )
 from s3_encryption._operations.part import PartEvent, PartState
-from s3_encryption._operations.upload import MIN_PART_BYTES, UPLOAD_TRANSITIONS, UploadEvent, UploadState
+from s3_encryption._operations.upload import MIN_PART_BYTES
+from s3_encryption._operations.upload_states import UPLOAD_TRANSITIONS, UploadEvent, UploadState
 
 FIVE_MIB = MIN_PART_BYTES
 

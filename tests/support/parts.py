@@ -29,6 +29,7 @@ def happen(part: Part, event: PartEvent, upload: Upload) -> None:
     """Let something happen to a part."""
     steps: dict[PartEvent, Any] = {
         PartEvent.PARK: lambda: upload.park(part, upload.space.park([b"plaintext"])),
+        PartEvent.DROP: lambda: part.go_on(PartEvent.DROP),
         PartEvent.SEND: lambda: upload.note_sent(part, ANSWER, ANSWER["ETag"]),
     }
     steps[event]()
