@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._body.ranges import parse_range
-from .._crypto.content import AES_GCM
+from .._crypto.content import AES_GCM, Suite
 from .._envelope import formats
 from ..exceptions import DecryptionError, InvalidEnvelopeError
 from .call import Call
@@ -21,31 +21,32 @@ def head_object(call: Call) -> dict[str, Any]:
         ClientError: The plaintext has no such range or part.
     """
     response: dict[str, Any] = call.send("HeadObject", call.params)
-    fields = _found(response.get("Metadata", {}))
-    return response if fields is None else in_plaintext_terms(response, _lengths(call, response, fields))
+    shown = _shown(response.get("Metadata", {}))
+    return response if shown is None else in_plaintext_terms(response, _lengths(call, response, *shown))
 
 
-def _found(metadata: Mapping[str, str]) -> dict[str, str] | None:
-    """Return the envelope fields of an object that shows to be encrypted, as far as they are in its metadata."""
+def _shown(metadata: Mapping[str, str]) -> tuple[Suite, int | None] | None:
+    """Return the suite of an object that shows to be encrypted, and the plaintext length that its writer noted."""
     try:
         fields = formats.envelope_fields(metadata)
         if formats.has_envelope(fields):
-            formats.parse_fields(fields)
-            return fields
+            envelope = formats.parse_fields(fields)
+            return envelope.suite, envelope.plaintext_length
     except InvalidEnvelopeError:
         # Not this call's business: reading the object will say what is wrong with it.
         return None
     in_a_file = formats.V3.with_object <= fields.keys() and formats.may_have_instruction_file(fields)
-    return fields if in_a_file else None
+    # Only V3 shows without its data key.
+    return (AES_GCM, None) if in_a_file else None
 
 
-def _lengths(call: Call, response: Mapping[str, Any], fields: dict[str, str]) -> dict[str, Any]:
+def _lengths(call: Call, response: Mapping[str, Any], suite: Suite, noted: int | None) -> dict[str, Any]:
     """Return what is to be told in the place of the ciphertext's lengths: nothing, if the plaintext's are not known."""
     part = told_range(response)
     length = response.get("ContentLength") if part is None else part[2]
     if length is None or (part is None and _is_of_a_part(response)):
         return {}
-    plaintext_length = _plaintext_length(fields, length)
+    plaintext_length = _plaintext_length(suite, noted, length)
     if plaintext_length is None:
         return {}
     if part is None:
@@ -72,13 +73,7 @@ def _span(call: Call, part: tuple[int, int, int], plaintext_length: int) -> tupl
     return start, min(stop, plaintext_length)
 
 
-def _plaintext_length(fields: dict[str, str], ciphertext_length: int) -> int | None:
-    if not formats.has_envelope(fields):
-        # Only V3 shows without its data key.
-        suite, noted = AES_GCM, None
-    else:
-        envelope = formats.parse_fields(fields)
-        suite, noted = envelope.suite, envelope.plaintext_length
+def _plaintext_length(suite: Suite, noted: int | None, ciphertext_length: int) -> int | None:
     try:
         exact = suite.plaintext_length(ciphertext_length)
     except DecryptionError:
