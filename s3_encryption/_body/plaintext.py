@@ -130,6 +130,20 @@ class PlaintextSource:
         while block := next_block():
             yield block
 
+    def checked_blocks(self, claims: PlaintextClaims) -> Iterator[Buffer]:
+        """Yield the same, and come to the end only if all that was there was read, and is what was claimed.
+
+        Raises:
+            BodyChangedError: It has become shorter.
+            BodyMismatchError: It is not what was claimed.
+        """
+        check = claims.new_check()
+        for block in self.blocks():
+            check.update(block)
+            yield block
+        self.check_end()
+        check.finish()
+
     def _next_of_content(self) -> memoryview:
         assert self._content is not None  # checked by who calls
         assert self._left is not None  # bytes have a length

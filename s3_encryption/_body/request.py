@@ -39,17 +39,13 @@ def encrypted_blocks(
         memory: Returns room for that many bytes of output; used again, if at all, when the next block is asked for.
         observe: Sees each block before it is yielded.
     """
-    check = claims.new_check()
     last: Buffer = b""
-    for block in source.blocks():
-        check.update(block)
+    for block in source.checked_blocks(claims):
         output = update_to_memory(context, block, memory)
         if last and output:
             observe(last)
             yield last
         last = output or last
-    source.check_end()
-    check.finish()
     end = b"".join((last, context.finalize()))
     observe(end)
     yield end

@@ -11,7 +11,7 @@ a higher part has come, or by Complete, with the tag behind it. After any other 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -31,7 +31,6 @@ from .._body.plaintext import (
 )
 from .._body.request import EncryptingReader, SmallBody
 from .._crypto.gf2 import combined_crc32
-from .._crypto.primitives import Buffer
 from ..exceptions import ConfigurationError, UnsupportedOperationError
 from .call import Call, Params, error_code, s3_error
 from .open_uploads import OPEN_UPLOADS
@@ -127,16 +126,7 @@ def _stand_in(call: Call, upload: Upload, part: Part) -> dict[str, Any]:
 
 def _parked(upload: Upload, source: PlaintextSource, claims: PlaintextClaims) -> ParkedBody:
     source.signal("signal_transferring")
-
-    def checked() -> Iterator[Buffer]:
-        check = claims.new_check()
-        for block in source.blocks():
-            check.update(block)
-            yield block
-        source.check_end()
-        check.finish()
-
-    return upload.space.park(checked())
+    return upload.space.park(source.checked_blocks(claims))
 
 
 def _send(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
@@ -17,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from .._body.parking import ParkedBody
 from .._body.plaintext import is_digest_name
+from .._body.response import closing_body
 from .._body.sizes import IO_BLOCK_BYTES
 from .call import Call, Params, error_code, s3_error
 from .copy import SOURCE_PARAMETERS, address_of_source
@@ -73,17 +73,15 @@ def _read(call: Call, upload: Upload) -> tuple[ParkedBody, str | None]:
     except ClientError as error:
         if error_code(error) in ("304", "NotModified"):
             # What a read calls not modified, a copy calls a condition that does not hold.
-            raise s3_error("PreconditionFailed", _PRECONDITION, _OPERATION) from None
+            message = "At least one of the pre-conditions you specified did not hold"
+            raise s3_error("PreconditionFailed", message, _OPERATION) from None
         raise type(error)(error.response, _OPERATION) from None
 
     def blocks() -> Iterator[bytes]:
-        with closing(answer["Body"]) as body:
+        with closing_body(answer["Body"]) as body:
             yield from iter(lambda: body.read(IO_BLOCK_BYTES), b"")
 
     return upload.space.park(blocks()), answer.get("VersionId")
-
-
-_PRECONDITION = "At least one of the pre-conditions you specified did not hold"
 
 
 def _span(text: str | None, length: int) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._body.raw_stream import read_full
 from .._checks import checked_read
 
 
@@ -28,12 +29,8 @@ class FullReader:
         """
         if size is None or size < 0:
             return checked_read(self._source.read())
-        piece = checked_read(self._source.read(size), size)
-        if not piece or len(piece) == size:
-            return piece
-        parts = [piece]
-        size -= len(piece)
-        while size > 0 and (piece := checked_read(self._source.read(size), size)):
-            parts.append(piece)
-            size -= len(piece)
-        return b"".join(parts)
+        # Nothing is asked of the source, too: that is how some say that they can't be read.
+        return read_full(self._read_some, size) if size else self._read_some(0)
+
+    def _read_some(self, size: int) -> bytes:
+        return checked_read(self._source.read(size), size)
